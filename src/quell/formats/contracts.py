@@ -1,0 +1,193 @@
+"""What every door offers: series that can be read as images and written back as derived images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from quell.image import FloatArray, Image, Modality
+
+
+class OutputKind(str, Enum):
+    """What a written image shows; decides its description, codes and UIDs."""
+
+    DENOISED = "denoised"
+    RESIDUAL = "residual"
+    """Source minus denoised, in the units of the source."""
+    NOISE_MAP = "noise map"
+    """Local standard deviation of the noise, in the units of the source."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a derived image came about; all of it enters the deterministic UIDs.
+
+    Attributes
+    ----------
+    model : str
+        ``name.tag`` of the model.
+    model_version : str
+    model_sha256 : str
+        Hash over the model's weights, hexadecimal.
+    strength : float
+        Share of the estimated noise that was taken away, 0 to 1.
+    sigma : float or None
+        Noise level given by the user, in the units of the image; None when it was estimated.
+    slices_used : int
+        How many neighbouring slices fed one output slice (1 when each was treated alone).
+    """
+
+    model: str
+    model_version: str
+    model_sha256: str
+    strength: float
+    sigma: float | None = None
+    slices_used: int = 1
+
+    def settings(self) -> str:
+        """Return the settings as one canonical line, the same for the same processing."""
+        sigma = "auto" if self.sigma is None else repr(float(self.sigma))
+        return (
+            f"{self.model} {self.model_version} {self.model_sha256} "
+            f"strength={float(self.strength)!r} sigma={sigma} slices={self.slices_used}"
+        )
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """Choices of the user about the written files.
+
+    Attributes
+    ----------
+    float_output : bool
+        Write floating-point voxels where the format can (NIfTI, MetaImage, TIFF) instead of the
+        source's own type.
+    primary : bool
+        Write ``DERIVED\\PRIMARY`` instead of ``DERIVED\\SECONDARY`` where DICOM leaves the choice.
+    series_offset : int
+        Added to the source's Series Number.
+    """
+
+    float_output: bool = False
+    primary: bool = False
+    series_offset: int = 1000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a door wrote.
+
+    Attributes
+    ----------
+    files : tuple of Path
+    clamped : int
+        Number of voxels that had to be clamped to the range of the stored type.
+    warnings : tuple of str
+    """
+
+    files: tuple[Path, ...]
+    clamped: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class Series(Protocol):
+    """One series found by a door: a lazy handle to files of one format.
+
+    Making it reads headers only. `read` decodes the pixels. `write` may be called several times,
+    once for each `OutputKind`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for messages and reports, without any patient's identity."""
+
+    @property
+    def modality(self) -> Modality: ...
+
+    @property
+    def format(self) -> str:
+        """``"DICOM"``, ``"NIfTI"``, ``"PNG"``, ``"TIFF"`` or ``"MetaImage"``."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of slices (or frames), rows and columns, from the headers."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about the input: gaps, duplicates, lossy compression."""
+
+    def read(self) -> Image:
+        """Decode the pixels into an image in physical units.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged, truncated, or holds no usable pixels.
+        """
+
+    def write(
+        self,
+        voxels: FloatArray,
+        out: Path,
+        kind: OutputKind,
+        provenance: Provenance,
+        options: WriteOptions,
+    ) -> Written:
+        """Write `voxels` (z, y, x), in physical units, as a derived image in the source's own format.
+
+        Files are written under a temporary name and renamed once all of them are complete: a
+        killed run leaves nothing half-written under a final name. Writing the same again
+        replaces the files with equal ones.
+
+        Parameters
+        ----------
+        voxels : ndarray of float32, shape (z, y, x)
+            In the order and the units of the image that `read` gave.
+        out : Path
+            Folder; made if absent.
+
+        Raises
+        ------
+        OutputError
+            If the files cannot be written.
+        """
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Something in the input that is not denoised, and why.
+
+    Attributes
+    ----------
+    what : str
+        A file, a folder or a series, as the user would recognise it (no patient's identity).
+    reason : str
+    count : int
+        Number of files.
+    error : bool
+        True when it looks like an image that should have worked (damaged, truncated): the
+        command then ends with exit code 1. False when it is rightly left alone (a localizer).
+    """
+
+    what: str
+    reason: str
+    count: int = 1
+    error: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was found at a path.
+
+    Attributes
+    ----------
+    path : Path
+    series : tuple of Series
+    passed_over : tuple of PassedOver
+    """
+
+    path: Path
+    series: tuple[Series, ...]
+    passed_over: tuple[PassedOver, ...] = field(default=())

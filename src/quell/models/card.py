@@ -1,0 +1,65 @@
+"""The card of a model: what it is, what it was trained on, what it was measured to do, where it ends."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingData(BaseModel):
+    """One source of training images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    licence: str
+    what: str = ""
+
+
+class ModelCard(BaseModel):
+    """What a user must know of a model; the JSON file beside its weights.
+
+    Attributes
+    ----------
+    name, tag, version
+        ``name.tag`` is what ``--model`` takes; the version rises with every change of the weights.
+    modalities
+        DICOM modalities that it was trained for (``XR`` for radiography).
+    slices
+        Neighbouring slices that it reads for one slice of output.
+    multiple
+        Rows and columns are padded to a multiple of this.
+    halo
+        Pixels of context that a tile needs on each side to equal the whole image.
+    sha256
+        Over the weight files, in the order of `files`.
+    files
+        Weight files by role: ``denoiser`` and ``estimator``.
+    metrics
+        Measured figures by name, each with the command that prints it in `metrics_command`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    tag: str
+    version: str
+    description: str
+    modalities: tuple[str, ...]
+    kmac_per_pixel: float
+    parameters: int
+    slices: int = Field(ge=1)
+    multiple: int = Field(ge=1)
+    halo: int = Field(ge=0)
+    files: dict[str, str]
+    sha256: str
+    training_data: tuple[TrainingData, ...] = ()
+    training: dict[str, str | float | int] = {}
+    metrics: dict[str, float] = {}
+    metrics_command: str = ""
+    limits: tuple[str, ...] = ()
+    licence: str = "Apache-2.0"
+
+    @property
+    def identifier(self) -> str:
+        """``name.tag``, as ``--model`` takes it."""
+        return f"{self.name}.{self.tag}"
