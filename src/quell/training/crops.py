@@ -1,0 +1,142 @@
+"""Random crops of clean references and of procedural anatomy for training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quell.image import FloatArray
+from quell.phantoms.procedural import random_anatomy
+
+SLICES = 3
+
+SHARES = {"CT": 0.30, "MR": 0.16, "PT": 0.07, "US": 0.07, "XR": 0.08, "phantom": 0.32}
+"""How often a crop comes from each kind of reference."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One volume or a set of single images that stand for the truth.
+
+    Attributes
+    ----------
+    voxels : ndarray of float32, shape (z, y, x)
+    contrast : float
+        The span of values that matters (1000 HU in CT), in the units of the voxels.
+    noise : float
+        Standard deviation of the noise that it has itself.
+    volume : bool
+        True when slices are neighbours.
+    """
+
+    voxels: FloatArray
+    contrast: float
+    noise: float
+    volume: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """A batch; values are divided by each reference's contrast.
+
+    Attributes
+    ----------
+    clean : ndarray of float32, shape (n, SLICES, size, size)
+    noise : ndarray of float32, shape (n,)
+        Own noise of the references.
+    alone : ndarray of bool, shape (n,)
+        True where there are no neighbouring slices.
+    """
+
+    clean: FloatArray
+    noise: FloatArray
+    alone: np.ndarray
+
+
+class CropSampler:
+    """Draw batches of crops from packed references and from an ever-changing pool of phantoms.
+
+    Parameters
+    ----------
+    pack : Path
+        Folder written by ``python -m quell.training.pack``.
+    rng : Generator
+    phantoms : int
+        Size of the pool; one of them is replaced in every `renew` draws.
+    """
+
+    def __init__(self, pack: Path, rng: np.random.Generator, phantoms: int = 400, renew: int = 20) -> None:
+        self._rng = rng
+        self._renew = renew
+        self._draws = 0
+        self._references: dict[str, list[Reference]] = {}
+        for entry in json.loads((pack / "index.json").read_text()):
+            if entry["split"] != "train":
+                continue
+            voxels = np.load(pack / entry["file"], mmap_mode="r")
+            reference = Reference(voxels, entry["contrast"], entry["noise"], entry["volume"])
+            self._references.setdefault(entry["modality"], []).append(reference)
+        self._references["phantom"] = [self._phantom() for _ in range(phantoms)]
+        # A reference counts by the root of its size, so that one long series does not drown the rest.
+        self._weights = {
+            kind: np.sqrt([r.voxels.size for r in rs]) / np.sqrt([r.voxels.size for r in rs]).sum()
+            for kind, rs in self._references.items()
+        }
+        self._kinds = [k for k in SHARES if k in self._references]
+        shares = np.array([SHARES[k] for k in self._kinds])
+        self._shares = shares / shares.sum()
+
+    def draw(self, count: int, size: int) -> Crops:
+        """Return `count` crops of `size` x `size` pixels."""
+        self._draws += 1
+        if self._draws % self._renew == 0:
+            pool = self._references["phantom"]
+            pool[int(self._rng.integers(len(pool)))] = self._phantom()
+        crops = [self._one(size) for _ in range(count)]
+        return Crops(
+            np.stack([c[0] for c in crops]),
+            np.array([c[1] for c in crops], dtype=np.float32),
+            np.array([c[2] for c in crops]),
+        )
+
+    def _phantom(self) -> Reference:
+        return Reference(random_anatomy(self._rng, (SLICES, 256, 256)), 1.0, 0.0, True)
+
+    def _one(self, size: int) -> tuple[FloatArray, float, bool]:
+        kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
+        pool = self._references[kind]
+        reference = pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
+        _, rows, columns = reference.voxels.shape
+        # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
+        factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1
+        stack, alone = self._neighbours(reference, factor * size)
+        clean = stack.reshape(SLICES, size, factor, size, factor).mean(axis=(2, 4))
+        clean = self._turn(clean / np.float32(reference.contrast))
+        own = reference.noise / reference.contrast * (0.6 if factor == 2 else 1.0)
+        return np.ascontiguousarray(clean, dtype=np.float32), own, alone
+
+    def _neighbours(self, reference: Reference, size: int) -> tuple[FloatArray, bool]:
+        depth, rows, columns = reference.voxels.shape
+        z = int(self._rng.integers(depth))
+        alone = not reference.volume or self._rng.random() < 0.3
+        reach = SLICES // 2
+        index = [z] * SLICES if alone else [min(max(z + k, 0), depth - 1) for k in range(-reach, reach + 1)]
+        if not alone and self._rng.random() < 0.1:
+            index[0] = z
+        y = int(self._rng.integers(max(rows - size, 0) + 1))
+        x = int(self._rng.integers(max(columns - size, 0) + 1))
+        stack = np.stack([reference.voxels[i, y : y + size, x : x + size] for i in index])
+        short = [(0, 0), (0, size - stack.shape[1]), (0, size - stack.shape[2])]
+        return np.pad(stack, short, mode="symmetric") if any(b for _, b in short) else stack, alone
+
+    def _turn(self, stack: FloatArray) -> FloatArray:
+        """Flip, transpose, reverse and negate at random: noise and anatomy know no preferred side."""
+        flips = self._rng.random(5) < 0.5
+        stack = stack[:, ::-1] if flips[0] else stack
+        stack = stack[:, :, ::-1] if flips[1] else stack
+        stack = stack[::-1] if flips[2] else stack
+        stack = stack.transpose(0, 2, 1) if flips[3] else stack
+        return -stack if flips[4] else stack
