@@ -1,0 +1,64 @@
+"""What a reader looks for in an organ: lesions, small vessels, calcifications, gas bubbles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from quell.image import BoolArray, FloatArray
+from quell.phantoms.shapes import Canvas, add, ellipsoid, paint, wobble
+from quell.phantoms.tubes import grow_tree, tube_coverage
+
+
+def lesions(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    count: int,
+    *,
+    contrast: tuple[float, float],
+    mask: BoolArray | None = None,
+    diameter: tuple[float, float] = (2.0, 20.0),
+    darker: float = 0.5,
+) -> None:
+    """Add round lesions of log-uniform contrast and diameter (pixels), centred in `mask`."""
+    mask_2d = np.ones(canvas.plane, bool) if mask is None else mask[len(mask) // 2]
+    where = np.argwhere(mask_2d) if count else np.empty((0, 2), np.int64)
+    if not len(where):
+        return
+    for row, column in where[rng.integers(len(where), size=count)]:
+        r = np.exp(rng.uniform(*np.log(diameter))) / 2 / canvas.scale
+        size = np.exp(rng.uniform(*np.log(contrast))) * (-1 if rng.random() < darker else 1)
+        k = canvas.values.shape[0] // 2
+        place = (rng.normal(0, 0.5) * r, float(canvas.y[k, row, column]), float(canvas.x[k, row, column]))
+        region = ellipsoid(canvas, place, (r * 1.3, r, r * rng.uniform(0.8, 1.25)), angle=rng.uniform(0, 3),
+                           outline=wobble(rng, rng.choice([0.0, 0.1, 0.25])))  # fmt: skip
+        add(canvas, region, float(size), edge=float(rng.uniform(1, 3)))
+
+
+def vessels_within(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    inside: FloatArray,
+    start: tuple[float, float, float],
+    direction: tuple[float, float, float],
+    *,
+    radius: float,
+    contrast: float,
+    flatness: float = 0.0,
+) -> None:
+    """Add a vessel tree where `inside` is 1; `flatness` keeps it near the plane of the slices."""
+    tree = grow_tree(rng, start, direction, radius, step=0.045, thinnest=0.35 / canvas.scale)
+    squeeze = np.array([1 - flatness, 1, 1], np.float32)
+    tree = tree._replace(start=tree.start * squeeze, end=tree.end * squeeze)
+    canvas.values += tube_coverage(canvas, tree) * inside * np.float32(contrast)
+
+
+def specks(rng: np.random.Generator, canvas: Canvas, palette: Mapping[str, float]) -> None:
+    """Scatter a few calcifications of 1 to 2 pixels and gas bubbles."""
+    for name, most, low, high in (("cortex", 6, 0.5, 1.2), ("gas", 4, 0.6, 3.0)):
+        for _ in range(rng.integers(0, most)):
+            r = rng.uniform(low, high) / canvas.scale
+            angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.7)
+            place = (rng.normal(0, 1) * r, 0.7 * far * np.sin(angle), far * np.cos(angle))
+            paint(canvas, ellipsoid(canvas, place, (2 * r, r, r)), palette[name])
