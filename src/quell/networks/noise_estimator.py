@@ -46,9 +46,7 @@ class NoiseEstimator(nn.Module):
         self.bank = nn.Parameter(_cosine_filters())
         self.enter = nn.Conv2d(FILTERS * len(_EXPONENTS), width, 3, padding=1, padding_mode="replicate")
         self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate") for _ in range(2)
-            )
+            nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate") for _ in range(2))
             for _ in range(depth)
         )
         self.level = nn.Conv2d(width, 1, 1)
@@ -89,7 +87,9 @@ class NoiseEstimator(nn.Module):
         side = BLOCK // 2
         means = []
         for exponent in _EXPONENTS:
-            powered = response.sqrt() if exponent == 0.5 else response if exponent == 1.0 else response * response
+            powered = (
+                response.sqrt() if exponent == 0.5 else response if exponent == 1.0 else response * response
+            )
             means.append(functional.avg_pool2d(powered, side).log() / exponent)
         return torch.cat(means, dim=1)
 

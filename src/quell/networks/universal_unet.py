@@ -8,6 +8,7 @@ noise level, so the network sees unit noise whatever the scanner and the dose.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class UniversalUNet(nn.Module):
         self.widths = tuple(widths)
         # A 6 x 6 convolution with stride 2 is a pixel-unshuffle and a 3 x 3 convolution in one.
         self.stem = nn.Conv2d(slices, widths[0], 6, stride=2, padding=2)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
         self.encoder = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, blocks, strict=True))

@@ -28,7 +28,19 @@ def ct_palette(rng: np.random.Generator) -> Palette:
 
 def mr_palette(rng: np.random.Generator) -> Palette:
     """Draw tissue values of a random MR weighting, air at 0."""
-    names = ("fat", "muscle", "skin", "blood", "liver", "spleen", "kidney", "pulp", "bowel", "content", "fluid")
+    names = (
+        "fat",
+        "muscle",
+        "skin",
+        "blood",
+        "liver",
+        "spleen",
+        "kidney",
+        "pulp",
+        "bowel",
+        "content",
+        "fluid",
+    )
     values = {name: float(rng.uniform(0.12, 1.0)) for name in names}
     values["liver"] = float(np.clip(values["muscle"] + rng.normal(0, 0.15), 0.08, 1))
     values["fat"] = float(rng.choice([rng.uniform(0.6, 1.1), rng.uniform(0.05, 0.2)]))
@@ -71,7 +83,9 @@ def _trunk(rng: np.random.Generator, canvas: Canvas, palette: Palette, part: str
     wall = fat + rng.uniform(0.06, 0.13)
     cavity = shell(1.0, wall)
     paint(canvas, cavity, palette["fat"], edge=rng.uniform(1, 2))
-    {"chest": _chest, "abdomen": _abdomen, "pelvis": _pelvis}[part](rng, canvas, palette, 1 - wall, deep - wall)
+    {"chest": _chest, "abdomen": _abdomen, "pelvis": _pelvis}[part](
+        rng, canvas, palette, 1 - wall, deep - wall
+    )
     _spine(rng, canvas, palette, deep - wall)
     if part != "pelvis":
         _ribs(rng, canvas, palette, 1 - wall, deep - wall)
@@ -82,9 +96,13 @@ def _spine(rng: np.random.Generator, canvas: Canvas, palette: Palette, deep: flo
     y = deep * rng.uniform(0.62, 0.8)
     r = rng.uniform(0.12, 0.17)
     for side in (-1, 1):
-        muscle = ellipsoid(canvas, (0, y + 0.9 * r, side * 1.5 * r), (2, 0.9 * r, 1.3 * r), outline=wobble(rng, 0.1))
+        muscle = ellipsoid(
+            canvas, (0, y + 0.9 * r, side * 1.5 * r), (2, 0.9 * r, 1.3 * r), outline=wobble(rng, 0.1)
+        )
         paint(canvas, muscle, palette["muscle"])
-        process = along(np.array([[0, y + 0.6 * r, side * 0.7 * r], [0.05, y + 1.1 * r, side * 1.9 * r]]), 0.2 * r)
+        process = along(
+            np.array([[0, y + 0.6 * r, side * 0.7 * r], [0.05, y + 1.1 * r, side * 1.9 * r]]), 0.2 * r
+        )
         _bone_tube(canvas, palette, process)
     _bone_tube(canvas, palette, along(np.array([[0, y + 1.5 * r, 0], [0.1, y + 2.6 * r, 0.0]]), 0.2 * r))
     ring = wobble(rng, 0.06)
@@ -135,12 +153,23 @@ def _chest(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: flo
         for _ in range(rng.integers(2, 4)):
             vessels_within(rng, canvas, lungs, hilum, (0.4 * rng.normal(), rng.normal(), side * 1.2),
                            radius=rng.uniform(0.025, 0.045), contrast=palette["blood"] - palette["lung"], flatness=0.5)  # fmt: skip
-    heart = ellipsoid(canvas, (0, -0.2 * deep, 0.12), (0.9, 0.45 * deep, 0.33), angle=rng.uniform(0, 1), outline=wobble(rng, 0.1))
+    heart = ellipsoid(
+        canvas,
+        (0, -0.2 * deep, 0.12),
+        (0.9, 0.45 * deep, 0.33),
+        angle=rng.uniform(0, 1),
+        outline=wobble(rng, 0.1),
+    )
     paint(canvas, heart, palette["muscle"], edge=rng.uniform(1, 3))
     for _ in range(rng.integers(2, 5)):
         r = rng.uniform(0.06, 0.13)
         place = (0, rng.uniform(-0.4, 0.1) * deep, rng.uniform(-0.1, 0.3))
-        paint(canvas, ellipsoid(canvas, place, (0.6, r, 1.3 * r), angle=rng.uniform(0, 3), outline=wobble(rng, 0.1)), palette["blood"], edge=2)
+        paint(
+            canvas,
+            ellipsoid(canvas, place, (0.6, r, 1.3 * r), angle=rng.uniform(0, 3), outline=wobble(rng, 0.1)),
+            palette["blood"],
+            edge=2,
+        )
     _great_vessels(rng, canvas, palette, deep)
     trachea = ellipsoid(canvas, (0, 0.1 * deep, 0.0), (3, 0.05, 0.055))
     if rng.random() < 0.5:
@@ -151,7 +180,12 @@ def _chest(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: flo
 def _great_vessels(rng: np.random.Generator, canvas: Canvas, palette: Palette, deep: float) -> None:
     for x in (rng.uniform(0.05, 0.12), -rng.uniform(0.08, 0.14)):
         r = rng.uniform(0.05, 0.085)
-        region = ellipsoid(canvas, (0, deep * rng.uniform(0.3, 0.42), x), (4, r * rng.uniform(0.7, 1), r), tilt=(0, rng.normal(0, 0.2)))
+        region = ellipsoid(
+            canvas,
+            (0, deep * rng.uniform(0.3, 0.42), x),
+            (4, r * rng.uniform(0.7, 1), r),
+            tilt=(0, rng.normal(0, 0.2)),
+        )
         paint(canvas, region, palette["blood"] * rng.uniform(0.8, 1.05))
         if rng.random() < 0.3 and region is not None:
             paint(canvas, region, palette["cortex"], opacity=0.5 * rng.random(), edge=1)
@@ -178,7 +212,9 @@ def _full(canvas: Canvas, region: Region | None) -> FloatArray:
 def _abdomen(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: float, deep: float) -> None:
     _bowel(rng, canvas, palette, wide, deep)
     flip = rng.choice([-1, 1])
-    liver = _organ(rng, canvas, palette["liver"], (0, -0.1 * deep, -flip * 0.45 * wide), (0.9, 0.72 * deep, 0.5 * wide))
+    liver = _organ(
+        rng, canvas, palette["liver"], (0, -0.1 * deep, -flip * 0.45 * wide), (0.9, 0.72 * deep, 0.5 * wide)
+    )
     inside = _full(canvas, liver)
     lesions(rng, canvas, int(rng.integers(0, 10)), contrast=(0.005, 0.1), mask=inside > 0.9)
     agent = palette["blood"] - palette["liver"]
@@ -187,16 +223,22 @@ def _abdomen(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: f
         start = (rng.normal(0, 0.15), rng.normal(0, 0.15) * deep, -flip * 0.15 * wide)
         vessels_within(rng, canvas, inside, start, (rng.normal(), rng.normal(), -flip * 1.5), radius=rng.uniform(0.02, 0.045),
                        contrast=float(strength) * rng.uniform(0.3, 1), flatness=0.6)  # fmt: skip
-    spleen = _organ(rng, canvas, palette["spleen"], (0, 0.15 * deep, flip * 0.75 * wide), (0.5, 0.42 * deep, 0.2 * wide))
+    spleen = _organ(
+        rng, canvas, palette["spleen"], (0, 0.15 * deep, flip * 0.75 * wide), (0.5, 0.42 * deep, 0.2 * wide)
+    )
     lesions(rng, canvas, int(rng.integers(0, 3)), contrast=(0.005, 0.1), mask=_full(canvas, spleen) > 0.9)
     for side in (-1, 1):
         if rng.random() < 0.85:
-            _kidney(rng, canvas, palette, side * wide * rng.uniform(0.4, 0.5), deep * rng.uniform(0.35, 0.5), side)
+            _kidney(
+                rng, canvas, palette, side * wide * rng.uniform(0.4, 0.5), deep * rng.uniform(0.35, 0.5), side
+            )
     _great_vessels(rng, canvas, palette, deep)
     _organ(rng, canvas, palette["pulp"] + 0.02, (0, 0.05 * deep, 0.1 * flip), (0.3, 0.08, 0.3), 0.25)
 
 
-def _kidney(rng: np.random.Generator, canvas: Canvas, palette: Palette, x: float, y: float, side: int) -> None:
+def _kidney(
+    rng: np.random.Generator, canvas: Canvas, palette: Palette, x: float, y: float, side: int
+) -> None:
     r = rng.uniform(0.11, 0.17)
     centre = (rng.normal(0, 0.15), y, x)
     turn = side * rng.uniform(0.2, 0.9)
@@ -206,9 +248,19 @@ def _kidney(rng: np.random.Generator, canvas: Canvas, palette: Palette, x: float
     for angle in np.arange(0, 2 * np.pi, 0.7) + rng.uniform(0, 1):
         place = (centre[0], y + 0.75 * r * np.sin(angle), x + 0.6 * r * np.cos(angle))
         paint(canvas, ellipsoid(canvas, place, (0.5 * r, 0.22 * r, 0.2 * r)), palette["pulp"], edge=2)
-    sinus = ellipsoid(canvas, (centre[0], y, x - side * 0.3 * r), (1.2 * r, 0.6 * r, 0.55 * r), angle=turn, outline=wobble(rng, 0.25))
+    sinus = ellipsoid(
+        canvas,
+        (centre[0], y, x - side * 0.3 * r),
+        (1.2 * r, 0.6 * r, 0.55 * r),
+        angle=turn,
+        outline=wobble(rng, 0.25),
+    )
     paint(canvas, sinus, palette["fat"], edge=1.5)
-    paint(canvas, ellipsoid(canvas, (centre[0], y, x - side * 0.2 * r), (0.8 * r, 0.3 * r, 0.2 * r)), palette["fluid"])
+    paint(
+        canvas,
+        ellipsoid(canvas, (centre[0], y, x - side * 0.2 * r), (0.8 * r, 0.3 * r, 0.2 * r)),
+        palette["fluid"],
+    )
 
 
 def _bowel(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: float, deep: float) -> None:
@@ -230,16 +282,27 @@ def _pelvis(rng: np.random.Generator, canvas: Canvas, palette: Palette, wide: fl
     for side in (-1, 1):
         for _ in range(3):
             place = (0, rng.uniform(-0.3, 0.7) * deep, side * wide * rng.uniform(0.5, 0.9))
-            _organ(rng, canvas, palette["muscle"], place, (2, rng.uniform(0.12, 0.25), rng.uniform(0.12, 0.25)))
+            _organ(
+                rng, canvas, palette["muscle"], place, (2, rng.uniform(0.12, 0.25), rng.uniform(0.12, 0.25))
+            )
         t = np.linspace(0, 1, 7)
         bend = rng.uniform(0.1, 0.2)
-        path = np.stack([0 * t, deep * (-0.35 + 1.0 * t), side * (wide * (0.8 - 0.45 * t) + bend * np.sin(np.pi * t))], 1)
+        path = np.stack(
+            [0 * t, deep * (-0.35 + 1.0 * t), side * (wide * (0.8 - 0.45 * t) + bend * np.sin(np.pi * t))], 1
+        )
         _bone_tube(canvas, palette, along(path, rng.uniform(0.025, 0.06)))
-        head = ellipsoid(canvas, (rng.normal(0, 0.1), rng.normal(0, 0.1), side * 0.68 * wide), (0.15, 0.13, 0.13), outline=wobble(rng, 0.05))
+        head = ellipsoid(
+            canvas,
+            (rng.normal(0, 0.1), rng.normal(0, 0.1), side * 0.68 * wide),
+            (0.15, 0.13, 0.13),
+            outline=wobble(rng, 0.05),
+        )
         if rng.random() < 0.5:
             paint(canvas, head, palette["cortex"])
             paint(canvas, head, palette["marrow"] + 0.1, inset=0.02 * canvas.scale + 1)
-    bladder = _organ(rng, canvas, palette["muscle"], (0, -0.3 * deep, rng.normal(0, 0.05)), (0.3, 0.25 * deep, 0.28 * wide))
+    bladder = _organ(
+        rng, canvas, palette["muscle"], (0, -0.3 * deep, rng.normal(0, 0.05)), (0.3, 0.25 * deep, 0.28 * wide)
+    )
     paint(canvas, bladder, palette["fluid"] + (0.2 if rng.random() < 0.2 else 0), inset=0.02 * canvas.scale)
 
 
@@ -248,7 +311,9 @@ def _limb(rng: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     fat = rng.uniform(0.05, 0.25)
     deep = rng.uniform(0.8, 1)
     for less, name in ((0.0, "skin"), (0.02, "fat"), (fat, "muscle")):
-        paint(canvas, ellipsoid(canvas, (0, 0, 0), (5, deep - less, 1 - less), outline=outline), palette[name])
+        paint(
+            canvas, ellipsoid(canvas, (0, 0, 0), (5, deep - less, 1 - less), outline=outline), palette[name]
+        )
     inside = _full(canvas, ellipsoid(canvas, (0, 0, 0), (5, deep - fat, 1 - fat), outline=outline))
     septa = np.abs(canvas.field(rng, 0.22)) * (0.22 * canvas.scale) - rng.uniform(0.5, 1.5)
     canvas.values += inside * np.clip(0.5 - septa, 0, 1) * np.float32(palette["fat"] - palette["muscle"])
@@ -256,7 +321,9 @@ def _limb(rng: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     for _ in range(rng.integers(1, 3)):
         place = (0, rng.uniform(-0.3, 0.3), rng.uniform(-0.35, 0.35))
         r = rng.uniform(0.12, 0.22)
-        bone = ellipsoid(canvas, place, (4, r, r * rng.uniform(0.8, 1.2)), outline=wobble(rng, 0.06), tilt=(0, 0.1))
+        bone = ellipsoid(
+            canvas, place, (4, r, r * rng.uniform(0.8, 1.2)), outline=wobble(rng, 0.06), tilt=(0, 0.1)
+        )
         paint(canvas, bone, palette["cortex"])
         paint(canvas, bone, palette["marrow"], inset=rng.uniform(0.1, 0.45) * r * canvas.scale)
     for _ in range(rng.integers(2, 9)):

@@ -14,13 +14,19 @@ _Chart = Callable[[np.random.Generator, FloatArray, FloatArray, float], FloatArr
 
 def draw_charts(rng: np.random.Generator, shape: tuple[int, int, int], distance: float) -> Canvas:
     """Draw charts in the cells of a random grid; they turn and shift slowly from slice to slice."""
-    canvas = new_canvas(rng, shape, min(shape[1:]) * 0.5, distance=distance, bend=0.0, background=float(rng.uniform(0, 1)))
+    canvas = new_canvas(
+        rng, shape, min(shape[1:]) * 0.5, distance=distance, bend=0.0, background=float(rng.uniform(0, 1))
+    )
     drift = np.float32(0.15 * canvas.scale) * canvas.z[:, None, None]
     rows, columns = canvas.plane
     cells = int(rng.integers(1, 4))
     for i in range(cells):
         for j in range(cells):
-            window = (slice(None), slice(i * rows // cells, (i + 1) * rows // cells), slice(j * columns // cells, (j + 1) * columns // cells))
+            window = (
+                slice(None),
+                slice(i * rows // cells, (i + 1) * rows // cells),
+                slice(j * columns // cells, (j + 1) * columns // cells),
+            )
             middle = ((i + 0.5) * rows / cells, (j + 0.5) * columns / cells)
             y = canvas.y[window] * np.float32(canvas.scale) + np.float32((rows - 1) / 2 - middle[0])
             x = canvas.x[window] * np.float32(canvas.scale) + np.float32((columns - 1) / 2 - middle[1])

@@ -30,7 +30,9 @@ def draw_radiograph(rng: np.random.Generator, shape: tuple[int, int, int], dista
 def _shadow(rng: np.random.Generator, canvas: Canvas) -> None:
     r = rng.uniform(0.2, 0.9)
     place = (0.0, rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7))
-    region = ellipsoid(canvas, place, (2.0, r, r * rng.uniform(0.5, 1.5)), angle=rng.uniform(0, 3), outline=wobble(rng, 0.1))
+    region = ellipsoid(
+        canvas, place, (2.0, r, r * rng.uniform(0.5, 1.5)), angle=rng.uniform(0, 3), outline=wobble(rng, 0.1)
+    )
     if region is not None:
         chord = np.sqrt(np.clip(region.depth / np.float32(r * canvas.scale), 0, 1))
         canvas.values[region.window] += np.float32(rng.uniform(-0.3, 0.4)) * chord
@@ -38,14 +40,32 @@ def _shadow(rng: np.random.Generator, canvas: Canvas) -> None:
 
 def _thorax(rng: np.random.Generator, canvas: Canvas) -> None:
     for side in (-1, 1):
-        lung = ellipsoid(canvas, (0, 0, side * 0.45), (2, 0.8, 0.36), squareness=0.5, outline=wobble(rng, 0.08))
+        lung = ellipsoid(
+            canvas, (0, 0, side * 0.45), (2, 0.8, 0.36), squareness=0.5, outline=wobble(rng, 0.08)
+        )
         if lung is not None:
             canvas.values[lung.window] -= np.float32(rng.uniform(0.3, 0.6)) * coverage(lung, 6.0)
-        tree = grow_tree(rng, (0, 0, side * 0.12), (0, rng.normal(0, 0.5), side), 0.03, step=0.05, steps=24, forking=0.2, thinnest=0.3 / canvas.scale)
+        tree = grow_tree(
+            rng,
+            (0, 0, side * 0.12),
+            (0, rng.normal(0, 0.5), side),
+            0.03,
+            step=0.05,
+            steps=24,
+            forking=0.2,
+            thinnest=0.3 / canvas.scale,
+        )
         canvas.values += tube_coverage(canvas, tree, edge=2.5) * np.float32(rng.uniform(0.05, 0.15))
         for slope, size in ((0.35, 0.12), (-0.5, 0.05)):
             for y in np.arange(-0.9, 0.9, rng.uniform(0.16, 0.24)):
-                _rib(canvas, y, side, slope * rng.uniform(0.8, 1.2), rng.uniform(0.02, 0.035), size * rng.uniform(0.7, 1.3))
+                _rib(
+                    canvas,
+                    y,
+                    side,
+                    slope * rng.uniform(0.8, 1.2),
+                    rng.uniform(0.02, 0.035),
+                    size * rng.uniform(0.7, 1.3),
+                )
     heart = ellipsoid(canvas, (0, 0.35, 0.12), (2, 0.4, 0.33), outline=wobble(rng, 0.08))
     if heart is not None:
         canvas.values[heart.window] += np.float32(rng.uniform(0.2, 0.5)) * coverage(heart, 5.0)

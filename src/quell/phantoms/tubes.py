@@ -143,7 +143,9 @@ def _splat(
     radius = r[:, None, None, None]
     cover = np.clip(0.5 + (radius - far) / np.float32(edge), 0, 1)
     cover *= np.minimum(1, 2 * radius)
-    inside = ((row >= 0) & (row < rows))[:, None, :, None] & ((column >= 0) & (column < columns))[:, None, None]
+    inside = ((row >= 0) & (row < rows))[:, None, :, None] & ((column >= 0) & (column < columns))[
+        :, None, None
+    ]
     cover = np.where(inside, cover, 0).astype(np.float32)
     flat = np.clip(row, 0, rows - 1)[:, :, None] * columns + np.clip(column, 0, columns - 1)[:, None]
     for k in range(len(z)):

@@ -16,12 +16,20 @@ def draw_ultrasound(rng: np.random.Generator, shape: tuple[int, int, int], dista
     for _ in range(rng.integers(2, 10)):
         r = rng.uniform(0.03, 0.3)
         place = (rng.normal(0, 0.2), rng.uniform(-0.7, 0.9), rng.uniform(-0.9, 0.9))
-        organ = ellipsoid(canvas, place, (1.5 * r, r * rng.uniform(0.5, 1), r), angle=rng.normal(0, 0.5), outline=wobble(rng, 0.12))
+        organ = ellipsoid(
+            canvas,
+            place,
+            (1.5 * r, r * rng.uniform(0.5, 1), r),
+            angle=rng.normal(0, 0.5),
+            outline=wobble(rng, 0.12),
+        )
         cyst = rng.random() < 0.45
         paint(canvas, organ, 0.03 if cyst else float(rng.uniform(0.2, 0.9)), edge=rng.uniform(1, 3))
         if cyst and organ is not None:
             below = canvas.y[organ.window] > place[1] + 0.6 * r
-            canvas.values[organ.window] += np.float32(0.3) * coverage(organ._replace(depth=2 - np.abs(organ.depth)), 2) * below
+            canvas.values[organ.window] += (
+                np.float32(0.3) * coverage(organ._replace(depth=2 - np.abs(organ.depth)), 2) * below
+            )
     canvas.values *= np.exp(np.float32(rng.uniform(0.05, 0.3)) * canvas.field(rng, rng.uniform(0.1, 0.5)))
     for _ in range(rng.integers(1, 7)):
         _interface(rng, canvas)
@@ -38,7 +46,9 @@ def _layers(rng: np.random.Generator, canvas: Canvas) -> None:
         depth += rng.exponential(0.25) + 0.05
         step = np.float32(rng.uniform(0.15, 0.85)) - np.float32(value)
         value += step
-        cover = np.clip(0.5 + (canvas.y - np.float32(depth)) * np.float32(canvas.scale / rng.uniform(1, 5)), 0, 1)
+        cover = np.clip(
+            0.5 + (canvas.y - np.float32(depth)) * np.float32(canvas.scale / rng.uniform(1, 5)), 0, 1
+        )
         canvas.values += step * cover
 
 
@@ -54,7 +64,12 @@ def _interface(rng: np.random.Generator, canvas: Canvas) -> None:
 def _shadows(rng: np.random.Generator, canvas: Canvas) -> None:
     for _ in range(rng.integers(0, 4)):
         x, y, w = rng.uniform(-0.9, 0.9), rng.uniform(-0.8, 0.5), rng.uniform(0.02, 0.15)
-        side = np.clip((np.float32(w) - np.abs(canvas.x - np.float32(x + 0.2 * (y + 1)))) * np.float32(canvas.scale / 4) + 0.5, 0, 1)
+        side = np.clip(
+            (np.float32(w) - np.abs(canvas.x - np.float32(x + 0.2 * (y + 1)))) * np.float32(canvas.scale / 4)
+            + 0.5,
+            0,
+            1,
+        )
         below = np.clip((canvas.y - np.float32(y)) * np.float32(canvas.scale / 3), 0, 1)
         canvas.values *= 1 - np.float32(rng.uniform(0.3, 0.95)) * side * below
 

@@ -48,7 +48,7 @@ class Pair(nn.Module):
         super().__init__()
         self.estimator = NoiseEstimator()
         # Channels last runs about twice as fast on a CPU.
-        self.denoiser = UniversalUNet().to(memory_format=torch.channels_last)
+        self.denoiser = UniversalUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, batch: Corrupted, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the noise of the middle slice, the log level and the descriptor.
@@ -71,7 +71,9 @@ class Pair(nn.Module):
         return level * normalised.float(), log_level, descriptor
 
 
-def losses(batch: Corrupted, noise: Tensor, log_level: Tensor, descriptor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def losses(
+    batch: Corrupted, noise: Tensor, log_level: Tensor, descriptor: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the errors of the image, of the level and of the spectrum, each in natural units.
 
     The image's error is in units of the true level, so that every dose counts the same; below 0.3
@@ -142,7 +144,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
-        (image + 0.5 * level + 0.1 * spectrum).backward()
+        torch.autograd.backward(image + 0.5 * level + 0.1 * spectrum)
         nn.utils.clip_grad_norm_(self.pair.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -159,7 +161,9 @@ class Run:
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
-        return self.options.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1))))
+        return (
+            self.options.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1))))
+        )
 
     def _update_average(self) -> None:
         # The mean of the last weights is worth a longer schedule (Polyak and Juditsky 1992).

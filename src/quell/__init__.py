@@ -1,0 +1,40 @@
+"""Quell: denoise medical images with deep learning, DICOM in and valid derived DICOM out.
+
+Research use only. Not for diagnosis.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from quell.api import denoise as denoise
+    from quell.api import read as read
+    from quell.image import Image as Image
+    from quell.image import Modality as Modality
+    from quell.job import JobSettings as JobSettings
+    from quell.job import run_job as run_job
+    from quell.models.registry import list_cards as list_cards
+
+_HOMES = {
+    "denoise": "quell.api",
+    "read": "quell.api",
+    "Image": "quell.image",
+    "Modality": "quell.image",
+    "JobSettings": "quell.job",
+    "run_job": "quell.job",
+    "list_cards": "quell.models.registry",
+}
+
+__all__ = ["Image", "JobSettings", "Modality", "__version__", "denoise", "list_cards", "read", "run_job"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that ``quell --help`` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quell' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,101 @@
+"""Quell from Python: one function that takes what one has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, overload
+
+import numpy.typing as npt
+
+from quell.evaluation.report.record import StudyRecord
+from quell.image import FloatArray, Image, Modality
+from quell.job import Denoising, JobSettings, run_job
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Image, ...]:
+    """Read every image that is found at a path.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder, file, DICOMDIR or ZIP.
+
+    Returns
+    -------
+    tuple of Image
+        One for each series, in physical units.
+
+    Raises
+    ------
+    InputError
+        If nothing usable is there.
+    """
+    from quell.formats.open import open_study
+
+    return tuple(series.read() for series in open_study(Path(path)).series)
+
+
+@overload
+def denoise(what: Image, out: None = None, **settings: Any) -> Image: ...
+@overload
+def denoise(what: npt.NDArray[Any], out: None = None, **settings: Any) -> FloatArray: ...
+@overload
+def denoise(what: str | os.PathLike[str], out: None = None, **settings: Any) -> tuple[Image, ...]: ...
+@overload
+def denoise(what: str | os.PathLike[str], out: str | os.PathLike[str], **settings: Any) -> StudyRecord: ...
+
+
+def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
+    """Denoise a study, an image or an array.
+
+    Parameters
+    ----------
+    what : path-like, Image or ndarray
+        An array has shape (y, x) or (z, y, x); along z it is taken as neighbouring slices.
+    out : path-like, optional
+        Folder for the files of a study, written exactly as ``quell denoise`` writes them.
+    **settings
+        Fields of `quell.JobSettings`: ``model``, ``strength``, ``sigma``, ``modality``, ``device``,
+        ``engine``, ``threads``, and, with `out`, ``noise_map``, ``residual``, ``report``, ``write``.
+
+    Returns
+    -------
+    StudyRecord
+        For a path with `out`: what was done; see `quell.run_job`.
+    tuple of Image
+        For a path without `out`: the denoised series.
+    Image or ndarray of float32
+        For an image or an array: the same kind, of the same shape.
+
+    Raises
+    ------
+    QuellError
+        If the input or the settings cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np, quell
+    >>> noisy = np.random.default_rng(0).normal(40, 20, (64, 64))
+    >>> clean = quell.denoise(noisy, modality="CT")
+    >>> bool(clean.std() < 0.5 * noisy.std())
+    True
+    """
+    if isinstance(settings.get("modality"), str):
+        settings["modality"] = Modality(settings["modality"])
+    chosen = JobSettings(**settings)
+    if isinstance(what, Image):
+        return Denoising(chosen).denoise(what).image
+    if isinstance(what, (str, os.PathLike)):
+        return _denoise_path(Path(what), out, chosen)
+    from quell.formats.array import from_array
+
+    image = from_array(what, modality=chosen.modality or Modality.UNKNOWN)
+    return Denoising(chosen).denoise(image).image.voxels.reshape(what.shape)
+
+
+def _denoise_path(path: Path, out: Any, settings: JobSettings) -> StudyRecord | tuple[Image, ...]:
+    if out is not None:
+        return run_job(path, Path(out), settings)
+    denoising = Denoising(settings)
+    return tuple(denoising.denoise(image).image for image in read(path))

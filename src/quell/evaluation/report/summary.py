@@ -1,0 +1,79 @@
+"""Sum up what was done to one series: its noise before and after, and a few pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from quell.evaluation.report.record import NoiseSummary, Picture, SeriesRecord
+from quell.image import FloatArray, Image, Modality
+from quell.inference.contracts import Denoised
+from quell.inference.network_denoiser import level_percentiles
+from quell.noise.flat import flat_noise_ratio
+from quell.noise.spectrum import bin_centres, radial_power
+
+SOFT_TISSUE = (-160.0, 240.0)
+LUNG = (-1350.0, 150.0)
+
+_LUNG_SHARE = 0.15
+_ENOUGH_FOR_THREE = 9
+
+
+def summarise(record: SeriesRecord, image: Image, result: Denoised) -> SeriesRecord:
+    """Return the record with the noise before and after, pictures and warnings.
+
+    The level after is the level before times what is left of the standard deviation in the flat
+    parts of the image (`quell.noise.flat`): an estimator trained on noisy images would be out of
+    its depth on a denoised one.
+    """
+    p5, median, p95 = level_percentiles(result.noise, image, (5, 50, 95))
+    power = radial_power(result.noise.descriptor)
+    frequencies = tuple(float(f) for f in bin_centres())
+    before = NoiseSummary(median, p5, p95, frequencies, tuple(float(p) for p in power))
+    left = flat_noise_ratio(image, result.image.voxels)
+    after = NoiseSummary(median * left, p5 * left, p95 * left)
+    warnings = record.warnings
+    if median == 0:
+        warnings = (*warnings, "no noise was found: the image is constant and was left as it is")
+    pictures = tuple(_picture(image, result.image.voxels, z, 4 * median) for z in _chosen(image))
+    return replace(record, noise_before=before, noise_after=after, warnings=warnings, pictures=pictures)
+
+
+def _chosen(image: Image) -> tuple[int, ...]:
+    """Return the slices to show: the middle one, and two more of a long series."""
+    depth = image.shape[0]
+    if depth < _ENOUGH_FOR_THREE:
+        return (depth // 2,)
+    return (depth // 4, depth // 2, 3 * depth // 4)
+
+
+def _picture(image: Image, after: FloatArray, z: int, limit: float) -> Picture:
+    _, dy, dx = image.geometry.spacing
+    kind = "slice" if image.volume else "frame"
+    caption = f"{kind} {z + 1} of {image.shape[0]}"
+    before = image.voxels[z].copy()
+    window = display_window(image, z)
+    return Picture(before, after[z].copy(), window, limit or 1.0, dy / dx, caption)
+
+
+def display_window(image: Image, z: int) -> tuple[float, float]:
+    """Return the usual display limits for a slice, in the units of the image.
+
+    CT: soft tissue (-160 to 240 HU), or lung where much of the body is. Counts and activity: from
+    zero to the 99.8th percentile. Others: the 0.5th to the 99.7th percentile.
+    """
+    pixels = image.voxels[z]
+    if image.padding is not None and not image.padding[z].all():
+        pixels = pixels[~image.padding[z]]
+    if image.modality is Modality.CT and image.units == "HU":
+        body = pixels[pixels > -950]
+        lung = body.size and float(((body > -950) & (body < -600)).mean()) > _LUNG_SHARE
+        return LUNG if lung else SOFT_TISSUE
+    if image.modality in (Modality.PT, Modality.NM):
+        low, high = 0.0, float(np.percentile(pixels, 99.8))
+    else:
+        low, high = (float(v) for v in np.percentile(pixels, (0.5, 99.7)))
+    if not high > low:
+        low, high = float(pixels.min()), float(pixels.max())
+    return (low, high) if high > low else (low - 0.5, low + 0.5)

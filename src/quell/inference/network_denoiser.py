@@ -1,0 +1,200 @@
+"""A trained network as a denoiser: estimate the noise, normalise, run, undo."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from quell.image import FloatArray, Image
+from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
+from quell.inference.estimation import estimate_noise
+from quell.inference.normalise import MEAN_BLOCK, local_mean
+from quell.inference.slices import Slices
+from quell.inference.tiling import tiles
+from quell.models.card import ModelCard
+from quell.noise.grid import upsample
+
+LARGEST_WHOLE = 2048
+"""Longest side in pixels that is run in one piece; larger images are run in tiles of this side."""
+
+BLOCK = 8
+"""Side in pixels of the blocks of the noise map."""
+
+
+class NetworkDenoiser:
+    """Apply a model that ships, or one trained alike, to images of any size.
+
+    Parameters
+    ----------
+    card : ModelCard
+    files : dict of str to Path
+        ONNX files by role: ``denoiser`` and ``estimator``.
+    runtime : Runtime
+    tile : int
+        Longest side that is run in one piece.
+    streams : int, optional
+        Slices of a series run side by side; by default one for each core that the process may use.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        files: dict[str, Path],
+        runtime: Runtime,
+        tile: int = LARGEST_WHOLE,
+        streams: int | None = None,
+    ) -> None:
+        self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
+        self._streams = streams or len(os.sched_getaffinity(0))
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is."""
+        return self._card
+
+    @property
+    def engine(self) -> str:
+        """Engine, device and precision."""
+        return self._runtime.description
+
+    def denoise(
+        self,
+        image: Image,
+        strength: float = 1.0,
+        sigma: Sigma = "auto",
+        step: Step = lambda name, count: None,
+    ) -> Denoised:
+        """Denoise an image; see `quell.inference.contracts.Denoiser.denoise`.
+
+        Parameters
+        ----------
+        image : Image
+        strength : float
+        sigma : float or "auto"
+        step : Step
+            Told of progress.
+        """
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength must lie between 0 and 1, got {strength}")
+        started = time.perf_counter()
+        slices = Slices(image, MEAN_BLOCK)
+        streams = min(self._streams, image.shape[0])
+        noise = self._estimate(slices, streams, step)
+        if sigma != "auto":
+            noise = with_median(noise, image, float(sigma))
+        estimated = time.perf_counter()
+        voxels = self._run(slices, noise, strength, streams, step)
+        seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
+        return Denoised(image.with_voxels(voxels), noise, seconds)
+
+    def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
+        shapes = {"scaled": (1, 1, *slices.padded_shape)}
+        network = self._runtime.load(self._files["estimator"], shapes, streams, exact=True)
+        return estimate_noise(slices, network, BLOCK, streams, step)
+
+    def _run(self, slices: Slices, noise: NoiseMap, strength: float, streams: int, step: Step) -> FloatArray:
+        image = slices.image
+        tile = self._tile // self._card.multiple * self._card.multiple
+        shape = [min(length, tile) for length in slices.padded_shape]
+        shapes = {
+            "normalised": (1, self._card.slices, *shape),
+            "spectrum": (1, len(noise.descriptor)),
+        }
+        network = self._runtime.load(self._files["denoiser"], shapes, streams, exact=False)
+        bounds = _value_range(image)
+        result = np.empty_like(image.voxels)
+
+        def one(z: int) -> None:
+            result[z] = self._one_slice(slices, z, noise, strength, network, bounds)
+
+        with ThreadPoolExecutor(streams) as pool:
+            for _ in pool.map(one, range(image.shape[0])):
+                step("network", 1)
+        return result
+
+    def _one_slice(
+        self,
+        slices: Slices,
+        z: int,
+        noise: NoiseMap,
+        strength: float,
+        network: Network,
+        bounds: tuple[float, float],
+    ) -> FloatArray:
+        image = slices.image
+        _, rows, columns = image.shape
+        if strength == 0 or not noise.level[z].any():
+            return image.voxels[z]
+        centre = slices.padded(z)
+        level = upsample(noise.level[z], noise.block)
+        mean = local_mean(centre)
+        stack = np.empty((1, self._card.slices, *slices.padded_shape), np.float32)
+        for channel, index in enumerate(slices.neighbours(z, self._card.slices)):
+            pixels = centre if index == z else slices.padded(index)
+            np.subtract(pixels, mean, out=stack[0, channel])
+            stack[0, channel] /= level
+        removed = self._tiled(network, stack, noise.descriptor[None])
+        removed *= level
+        removed *= np.float32(strength)
+        denoised = np.clip(centre - removed, *bounds)[:rows, :columns]
+        if image.padding is not None:
+            denoised = np.where(image.padding[z], image.voxels[z], denoised)
+        return denoised
+
+    def _tiled(self, network: Network, stack: FloatArray, spectrum: FloatArray) -> FloatArray:
+        rows, columns = stack.shape[2:]
+        if max(rows, columns) <= self._tile:
+            return network(stack, spectrum)[0][0, 0]
+        tile = self._tile // self._card.multiple * self._card.multiple
+        result = np.empty((rows, columns), np.float32)
+        for y, x in tiles((rows, columns), tile, self._card.halo, self._card.multiple):
+            piece = np.ascontiguousarray(stack[:, :, y.start : y.stop, x.start : x.stop])
+            noise = network(piece, spectrum)[0][0, 0]
+            result[y.keep_start : y.keep_stop, x.keep_start : x.keep_stop] = noise[
+                y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
+            ]
+        return result
+
+
+def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
+    """Scale a noise map so that its median over the image is `sigma`.
+
+    The map keeps its shape: a level that is known is known on the average, seldom point by point.
+    """
+    median = median_level(noise, image)
+    if median > 0:
+        return noise.scaled(sigma / median)
+    return NoiseMap(np.full_like(noise.level, sigma), noise.block, noise.shape, noise.descriptor)
+
+
+def median_level(noise: NoiseMap, image: Image) -> float:
+    """Return the median level over the voxels of an image that are no padding."""
+    return float(level_percentiles(noise, image, (50,))[0])
+
+
+def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return percentiles of the level over the blocks of an image that hold no padding."""
+    _, rows, columns = image.shape
+    side = noise.block
+    level = noise.level[:, : -(-rows // side), : -(-columns // side)]
+    if image.padding is not None:
+        corners = image.padding[:, side // 2 :: side, side // 2 :: side]
+        inside = ~corners[:, : level.shape[1], : level.shape[2]]
+        level = level[:, : inside.shape[1], : inside.shape[2]]
+        level = level[inside] if inside.any() else level.ravel()
+    level = level[level > 0]
+    if level.size == 0:
+        return tuple(0.0 for _ in percentiles)
+    return tuple(float(v) for v in np.percentile(level, percentiles))
+
+
+def _value_range(image: Image) -> tuple[float, float]:
+    """Return the lowest and the highest real value: removing noise cannot leave that range."""
+    voxels = image.voxels if image.padding is None else image.voxels[~image.padding]
+    if voxels.size == 0:
+        return -np.inf, np.inf
+    return float(voxels.min()), float(voxels.max())

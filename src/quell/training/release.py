@@ -1,0 +1,151 @@
+"""Turn a training run into a model that ships: ONNX for running, safetensors for training on, a card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from quell.models.card import ModelCard, TrainingData
+from quell.models.registry import CARD, WEIGHTS, weights_hash
+from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.universal import CHECKPOINT, Pair
+
+HALO = 96
+"""Above the reach of the network's convolutions; a test measures that tiles equal the whole."""
+
+DESCRIPTION = Path(__file__).parent / "universal_card.json"
+
+
+def release(run: Path, tag: str, version: str, weights: Path = WEIGHTS) -> Path:
+    """Export the averaged weights of a run.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    tag, version : str
+        Of the model; its name is ``universal``.
+    weights : Path
+        Folder of all models; that of this model is made in it.
+
+    Returns
+    -------
+    Path
+        The card that was written.
+    """
+    state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    pair = Pair()
+    pair.load_state_dict(state["average"])
+    folder = weights / f"universal.{tag}"
+    folder.mkdir(parents=True, exist_ok=True)
+    export(pair, folder)
+    save_file({k: v.contiguous() for k, v in state["average"].items()}, folder / "weights.safetensors")
+    card = _card(pair, folder, tag, version, state)
+    (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+    return folder / CARD
+
+
+def export(pair: Pair, folder: Path) -> None:
+    """Write ``denoiser.onnx`` and ``estimator.onnx`` for images of any size."""
+    pair = pair.eval().float()
+    slices = pair.denoiser.config["slices"]
+    stack, spectrum = torch.zeros(1, slices, 128, 128), torch.zeros(1, DESCRIPTOR_SIZE)
+    _export(pair.denoiser, (stack, spectrum), ["normalised", "spectrum"], ["noise"], folder / "denoiser.onnx")
+    outputs = ["log_level", "descriptor"]
+    _export(pair.estimator, (stack[:, :1],), ["scaled"], outputs, folder / "estimator.onnx")
+
+
+def _export(
+    module: torch.nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], file: Path
+) -> None:
+    sizes: dict[str, dict[int, str]] = {names[0]: {2: "y", 3: "x"}}
+    with warnings.catch_warnings():
+        # The older exporter says that it is old; the newer one needs a package more for the same graph.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            inputs,
+            str(file),
+            input_names=names,
+            output_names=outputs,
+            dynamic_axes=sizes,
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def kmac_per_pixel(pair: Pair, side: int = 256) -> float:
+    """Count the multiplications of all convolutions of the denoiser, in thousands per input pixel."""
+    total = 0
+
+    def count(module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        transposed = isinstance(module, torch.nn.ConvTranspose2d)
+        places = inputs[0].shape[2:].numel() if transposed else output.shape[2:].numel()
+        total += weight.numel() * places
+
+    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+    hooks = [m.register_forward_hook(count) for m in pair.denoiser.modules() if isinstance(m, kinds)]
+    with torch.no_grad():
+        pair.denoiser(
+            torch.zeros(1, pair.denoiser.config["slices"], side, side), torch.zeros(1, DESCRIPTOR_SIZE)
+        )
+    for hook in hooks:
+        hook.remove()
+    return total / side**2 / 1000
+
+
+def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any]) -> ModelCard:
+    told = json.loads(DESCRIPTION.read_text())
+    files = {"denoiser": "denoiser.onnx", "estimator": "estimator.onnx"}
+    step, seconds, cpu_seconds = state["progress"]
+    options = state["options"]
+    training: dict[str, str | float | int] = {
+        "command": told["command"],
+        "crops": step * options["batch"],
+        "crop_size": options["size"],
+        "batch": options["batch"],
+        "seed": options["seed"],
+        "wall_minutes": round(seconds / 60, 1),
+        "cpu_minutes": round(cpu_seconds / 60, 1),
+    }
+    return ModelCard(
+        name="universal",
+        tag=tag,
+        version=version,
+        description=told["description"],
+        modalities=tuple(told["modalities"]),
+        kmac_per_pixel=round(kmac_per_pixel(pair), 2),
+        parameters=sum(p.numel() for p in pair.parameters()),
+        slices=pair.denoiser.config["slices"],
+        multiple=2 ** len(pair.denoiser.widths),
+        halo=HALO,
+        files=files,
+        sha256=weights_hash({role: folder / name for role, name in files.items()}),
+        training_data=tuple(TrainingData(**data) for data in told["training_data"]),
+        training=training,
+        limits=tuple(told["limits"]),
+    )
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--tag", default="fast")
+    parser.add_argument("--version", default="1.0.0")
+    arguments = parser.parse_args()
+    print(release(arguments.run, arguments.tag, arguments.version))
+
+
+if __name__ == "__main__":
+    main()
