@@ -47,7 +47,12 @@ def _trunk(rng: np.random.Generator, canvas: Canvas, palette: Palette, part: str
     deep, fat = rng.uniform(0.62, 0.8), rng.uniform(0.02, 0.16)
     wall = fat + rng.uniform(0.06, 0.13)
     whole = ellipsoid(
-        canvas, (0, 0, 0), (3, deep, 1), squareness=rng.uniform(0.1, 0.7), outline=wobble(rng, 0.02), tilt=(0.05, 0)
+        canvas,
+        (0, 0, 0),
+        (3, deep, 1),
+        squareness=rng.uniform(0.1, 0.7),
+        outline=wobble(rng, 0.02),
+        tilt=(0.05, 0),
     )
     if whole is not None:
         _wall(rng, canvas, palette, whole, fat * canvas.scale, wall * canvas.scale)
@@ -71,7 +76,9 @@ def _wall(
         sheet = np.clip(np.float32(1.2) * thickness + 0.2 - np.abs(whole.depth - np.float32(layer)), 0, 1)
         view += sheet * np.float32(palette["fat"] - palette["muscle"]) * np.float32(rng.uniform(0.4, 1))
     opposite = np.zeros_like(canvas.values)
-    opposite[whole.window] = coverage(whole, 2.0, 4.0) * (np.float32(palette["fat"] + palette["muscle"]) - 2 * view)
+    opposite[whole.window] = coverage(whole, 2.0, 4.0) * (
+        np.float32(palette["fat"] + palette["muscle"]) - 2 * view
+    )
     strands(rng, canvas, opposite, rng.uniform(0.05, 0.12), rng.uniform(0.3, 0.9), rng.uniform(0.1, 0.6))
     paint(canvas, whole, palette["fat"], inset=wall, edge=rng.uniform(1, 2))
 
@@ -82,6 +89,8 @@ def _table(rng: np.random.Generator, canvas: Canvas) -> None:
     low, sag = rng.uniform(0.95, 1.15), rng.uniform(0.0, 0.35)
     for k in range(2):
         y = low - sag * t**2 + 0.12 * k
-        sheet = tube_coverage(canvas, along(np.stack([0 * t, y, 1.1 * t], axis=1), rng.uniform(0.5, 1.5) / canvas.scale))
+        sheet = tube_coverage(
+            canvas, along(np.stack([0 * t, y, 1.1 * t], axis=1), rng.uniform(0.5, 1.5) / canvas.scale)
+        )
         sheet *= canvas.values < -0.5
         canvas.values += sheet.max(axis=0) * np.float32(rng.uniform(0.3, 0.9))

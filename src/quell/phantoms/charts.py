@@ -14,22 +14,30 @@ _Chart = Callable[[np.random.Generator, FloatArray, FloatArray, float], FloatArr
 
 def draw_charts(rng: np.random.Generator, shape: tuple[int, int, int], distance: float) -> Canvas:
     """Draw charts in the cells of a random grid; they turn and shift slowly from slice to slice."""
-    canvas = new_canvas(rng, shape, min(shape[1:]) * 0.5, distance=distance, bend=0.0, background=float(rng.uniform(0, 1)))
-    drift = np.float32(0.15 * canvas.scale) * canvas.z[:, None, None]
+    canvas = new_canvas(
+        rng, shape, min(shape[1:]) * 0.5, distance=distance, bend=0.0, background=float(rng.uniform(0, 1))
+    )
+    drift = np.float32(0.12 * canvas.scale) * canvas.z[:, None, None]
     rows, columns = canvas.plane
     cells = int(rng.integers(1, 4))
     for i in range(cells):
         for j in range(cells):
-            window = (slice(None), slice(i * rows // cells, (i + 1) * rows // cells), slice(j * columns // cells, (j + 1) * columns // cells))
+            window = (
+                slice(None),
+                slice(i * rows // cells, (i + 1) * rows // cells),
+                slice(j * columns // cells, (j + 1) * columns // cells),
+            )
             middle = ((i + 0.5) * rows / cells, (j + 0.5) * columns / cells)
             y = canvas.y[window] * np.float32(canvas.scale) + np.float32((rows - 1) / 2 - middle[0])
             x = canvas.x[window] * np.float32(canvas.scale) + np.float32((columns - 1) / 2 - middle[1])
             half = min(rows, columns) / cells / 2
             low, high = rng.uniform(-0.5, 1.0, 2)
             angle = rng.uniform(0, np.pi)
-            y, x = y + drift * np.float32(rng.normal()), x + drift * np.float32(rng.normal())
+            y, x = y + drift * np.float32(rng.uniform(-1, 1)), x + drift * np.float32(rng.uniform(-1, 1))
             cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-            chart = _CHARTS[int(rng.integers(len(_CHARTS)))](rng, cos * y - sin * x, sin * y + cos * x, half)
+            chart = _CHARTS[int(rng.integers(len(_CHARTS) - (cells == 1)))](
+                rng, cos * y - sin * x, sin * y + cos * x, half
+            )
             canvas.values[window] = np.float32(low) + np.float32(high - low) * chart
     return canvas
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from quell.image import BoolArray, FloatArray
 from quell.phantoms.shapes import Canvas, add, ellipsoid, paint, wobble
-from quell.phantoms.tubes import grow_tree, tube_coverage
+from quell.phantoms.tubes import Tubes, grow_tree, join, tube_coverage
 
 
 def lesions(
@@ -36,24 +36,26 @@ def lesions(
         add(canvas, region, float(size), edge=float(rng.uniform(1, 3)))
 
 
-def vessels_within(
+def vessel_tree(
     rng: np.random.Generator,
     canvas: Canvas,
-    inside: FloatArray,
     start: tuple[float, float, float],
     direction: tuple[float, float, float],
     *,
     radius: float,
-    contrast: float,
     flatness: float = 0.0,
     forking: float = 0.12,
-) -> None:
-    """Add a vessel tree where `inside` is 1; `flatness` keeps it near the plane of the slices."""
+) -> Tubes:
+    """Grow a vessel tree down to the finest visible branch; `flatness` keeps it near the slices' plane."""
     thinnest = 0.3 / canvas.scale
     tree = grow_tree(rng, start, direction, radius, step=0.045, forking=forking, thinnest=thinnest)
     squeeze = np.array([1 - flatness, 1, 1], np.float32)
-    tree = tree._replace(start=tree.start * squeeze, end=tree.end * squeeze)
-    canvas.values += tube_coverage(canvas, tree) * inside * np.float32(contrast)
+    return tree._replace(start=tree.start * squeeze, end=tree.end * squeeze)
+
+
+def add_vessels(canvas: Canvas, trees: list[Tubes], inside: FloatArray, contrast: float) -> None:
+    """Add vessel trees of one contrast where `inside` is 1; where they cross they do not add up."""
+    canvas.values += tube_coverage(canvas, join(trees)) * inside * np.float32(contrast)
 
 
 def specks(rng: np.random.Generator, canvas: Canvas, palette: Mapping[str, float]) -> None:
@@ -86,5 +88,6 @@ def strands(
     mesh = max(length * canvas.scale, 5.0)
     field = canvas.field(rng, mesh / canvas.scale)
     far = np.abs(field) * np.float32(0.7 * mesh)
-    thin = np.clip(np.float32(min(width, 2 * width - 0.5) + 0.5) - far, 0, 1)
+    seen = width if width >= 0.5 else (2 * width) ** 0.5 - 0.5
+    thin = np.clip(np.float32(seen + 0.5) - far, 0, 1)
     canvas.values += inside * thin * np.float32(contrast)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quell.image import FloatArray
-from quell.phantoms.details import lesions, vessels_within
+from quell.phantoms.details import add_vessels, lesions, vessel_tree
 from quell.phantoms.scene import Scene
 from quell.phantoms.shapes import coverage, ellipsoid, paint, wobble
 from quell.phantoms.skeleton import hips
@@ -41,14 +41,16 @@ def _lung(scene: Scene, side: int, lungs: FloatArray) -> None:
     paint(canvas, lung, palette["lung"], edge=rng.uniform(1, 2))
     one = scene.cover(lung)
     patchy = canvas.field(rng, rng.uniform(0.03, 0.2))
-    canvas.values += one * patchy * np.float32(rng.uniform(0.0, 0.05) * abs(palette["blood"] - palette["lung"]))
-    for _ in range(rng.integers(3, 6)):
-        hilum = (rng.normal(0, 0.15), centre[1] + rng.normal(0, 0.08), side * wide * rng.uniform(0.12, 0.3))
+    canvas.values += (
+        one * patchy * np.float32(rng.uniform(0.0, 0.05) * abs(palette["blood"] - palette["lung"]))
+    )
+    trees = []
+    for _ in range(rng.integers(5, 11)):
+        hilum = (rng.normal(0, 0.12), centre[1] + rng.normal(0, 0.1), side * wide * rng.uniform(0.1, 0.35))
         way = (float(rng.normal(0, 0.4)), float(rng.normal()), side * 1.2)
-        vessels_within(
-            rng, canvas, one, hilum, way, radius=rng.uniform(0.015, 0.04), forking=0.22,
-            contrast=palette["blood"] - palette["lung"], flatness=rng.uniform(0.4, 0.9),
-        )  # fmt: skip
+        size, flat = rng.uniform(0.012, 0.035), rng.uniform(0.4, 0.9)
+        trees.append(vessel_tree(rng, canvas, hilum, way, radius=size, forking=0.3, flatness=flat))
+    add_vessels(canvas, trees, one, palette["blood"] - palette["lung"])
     np.maximum(lungs, one, out=lungs)
 
 
@@ -94,13 +96,13 @@ def _liver(scene: Scene, flip: int) -> None:
     lesions(rng, canvas, int(rng.integers(0, 10)), contrast=(0.005, 0.1), mask=inside > 0.9)
     agent = palette["blood"] - palette["liver"]
     strength = float(np.sign(agent or 1) * max(abs(agent), 0.015))
+    trees = []
     for _ in range(rng.integers(2, 5)):
         start = (rng.normal(0, 0.15), rng.normal(0, 0.2) * deep, -flip * 0.15 * wide)
         way = (float(rng.normal(0, 0.5)), float(rng.normal()), -flip * 1.5)
-        vessels_within(
-            rng, canvas, inside, start, way, radius=rng.uniform(0.015, 0.04),
-            contrast=strength * rng.uniform(0.3, 1), flatness=rng.uniform(0.4, 0.9),
-        )  # fmt: skip
+        size, flat = rng.uniform(0.015, 0.04), rng.uniform(0.4, 0.9)
+        trees.append(vessel_tree(rng, canvas, start, way, radius=size, flatness=flat))
+    add_vessels(canvas, trees, inside, strength * rng.uniform(0.3, 1))
 
 
 def _kidney(scene: Scene, side: int) -> None:
@@ -118,7 +120,9 @@ def _kidney(scene: Scene, side: int) -> None:
     paint(canvas, sinus, palette["fat"], edge=1.5)
     scene.blob(palette["fluid"], (z, y, x - side * 0.25 * r), rng.uniform(0.1, 0.25) * r, rough=0.25)
     if rng.random() < 0.3:
-        scene.blob(palette["fluid"], (z, y + r, x + side * 0.6 * r), rng.uniform(0.1, 0.4) * r, rough=0.03, edge=1)
+        scene.blob(
+            palette["fluid"], (z, y + r, x + side * 0.6 * r), rng.uniform(0.1, 0.4) * r, rough=0.03, edge=1
+        )
 
 
 def _mesentery(scene: Scene) -> None:
@@ -126,13 +130,13 @@ def _mesentery(scene: Scene) -> None:
     rng, canvas, palette = scene.rng, scene.canvas, scene.palette
     cavity = ellipsoid(canvas, (0, 0, 0), (3, scene.deep, scene.wide))
     inside = scene.cover(cavity)
+    trees = []
     for _ in range(rng.integers(2, 5)):
         start = (rng.normal(0, 0.2), rng.normal(0, 0.25), rng.normal(0, 0.3))
         way = (float(rng.normal(0, 0.6)), float(rng.normal()), float(rng.normal()))
-        vessels_within(
-            rng, canvas, inside, start, way, radius=rng.uniform(0.01, 0.03), forking=0.18,
-            contrast=palette["blood"] - palette["fat"], flatness=rng.uniform(0, 0.7),
-        )  # fmt: skip
+        size, flat = rng.uniform(0.01, 0.03), rng.uniform(0, 0.7)
+        trees.append(vessel_tree(rng, canvas, start, way, radius=size, forking=0.18, flatness=flat))
+    add_vessels(canvas, trees, inside, palette["blood"] - palette["fat"])
 
 
 def _bowel(scene: Scene, reach: float) -> None:
@@ -144,7 +148,12 @@ def _bowel(scene: Scene, reach: float) -> None:
         radii = (rng.uniform(1, 3) * r, r, r * rng.uniform(1, 1.9))
         tilt = (float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)))
         loop = ellipsoid(
-            canvas, (rng.normal(0, 0.1), y, x), radii, angle=rng.uniform(0, 3), outline=wobble(rng, 0.2), tilt=tilt
+            canvas,
+            (rng.normal(0, 0.1), y, x),
+            radii,
+            angle=rng.uniform(0, 3),
+            outline=wobble(rng, 0.2),
+            tilt=tilt,
         )
         paint(canvas, loop, palette["bowel"] + rng.normal(0, 0.01))
         wall = rng.uniform(0.15, 0.4) * r * canvas.scale
@@ -153,8 +162,12 @@ def _bowel(scene: Scene, reach: float) -> None:
             paint(canvas, loop, palette["content"] + rng.normal(0, 0.02), inset=wall)
         if kind < 0.25 and loop is not None:
             # Gas rises: the patient lies on the back, y grows to the back.
-            level = (np.float32(y + rng.uniform(-0.5, 0.8) * r) - canvas.y[loop.window]) * np.float32(canvas.scale)
-            paint(canvas, loop._replace(depth=np.minimum(loop.depth - np.float32(wall), level)), palette["gas"])
+            level = (np.float32(y + rng.uniform(-0.5, 0.8) * r) - canvas.y[loop.window]) * np.float32(
+                canvas.scale
+            )
+            paint(
+                canvas, loop._replace(depth=np.minimum(loop.depth - np.float32(wall), level)), palette["gas"]
+            )
 
 
 def pelvis(scene: Scene) -> None:
@@ -175,5 +188,9 @@ def pelvis(scene: Scene) -> None:
     if bladder is not None:
         cover = coverage(bladder, 1.0, 0.02 * canvas.scale)
         view = canvas.values[bladder.window]
-        jet = np.float32(0.4) * (rng.random() < 0.2) * np.clip((canvas.y[bladder.window] + 0.25 * deep) / deep, 0, 1)
+        jet = (
+            np.float32(0.4)
+            * (rng.random() < 0.2)
+            * np.clip((canvas.y[bladder.window] + 0.25 * deep) / deep, 0, 1)
+        )
         view += cover * (np.float32(palette["fluid"]) + jet - view)

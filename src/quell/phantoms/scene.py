@@ -54,7 +54,13 @@ class Scene:
         return region
 
     def blob(
-        self, value: float, place: tuple[float, float, float], r: float, *, rough: float = 0.1, edge: float = 1.5
+        self,
+        value: float,
+        place: tuple[float, float, float],
+        r: float,
+        *,
+        rough: float = 0.1,
+        edge: float = 1.5,
     ) -> Region | None:
         """Paint a roundish thing of radius `r`, and return it."""
         rng = self.rng

@@ -26,7 +26,11 @@ def spine(scene: Scene) -> None:
         place = (0.0, y + 0.9 * r, side * 1.5 * r)
         muscle = ellipsoid(canvas, place, (2, 0.9 * r, 1.3 * r), outline=wobble(rng, 0.1))
         paint(canvas, muscle, palette["muscle"])
-        path = [[0, y + 0.6 * r, side * 0.7 * r], [0.03, y + 1.0 * r, side * 1.4 * r], [0.05, y + 1.1 * r, side * 1.9 * r]]
+        path = [
+            [0, y + 0.6 * r, side * 0.7 * r],
+            [0.03, y + 1.0 * r, side * 1.4 * r],
+            [0.05, y + 1.1 * r, side * 1.9 * r],
+        ]
         processes.append(along(np.array(path), 0.2 * r))
     bone_tubes(scene, join(processes), 0.05 * r * canvas.scale)
     body = ellipsoid(canvas, (0, y, 0), (2, 0.8 * r, r), outline=wobble(rng, 0.06))

@@ -123,8 +123,8 @@ def _in_pixels(canvas: Canvas, tubes: Tubes) -> tuple[FloatArray, FloatArray, Fl
 def tube_depth(canvas: Canvas, tubes: Tubes) -> FloatArray:
     """Return how deep each pixel lies in the nearest tube (pixels; negative outside).
 
-    Below a radius of half a pixel the depth falls twice as fast, so that a clipped edge of one pixel
-    (`depth_coverage`) gives a thin tube its diameter's share of a pixel.
+    Below a radius r of half a pixel it is that of a tube of radius sqrt(2 r) - 1/2, so that a clipped
+    edge of one pixel (`depth_coverage`) gives a thin tube, over its profile, the area of its diameter.
 
     Returns
     -------
@@ -167,7 +167,8 @@ def _splat(
     depth += np.square(px - t * dx)
     depth += np.square(pz - t * dz)
     np.sqrt(depth, out=depth)
-    np.subtract(np.minimum(r, 2 * r - np.float32(0.5))[:, None, None, None], depth, out=depth)
+    seen = np.where(r < 0.5, np.sqrt(2 * r) - np.float32(0.5), r)
+    np.subtract(seen[:, None, None, None], depth, out=depth)
     if width >= 20:
         for m, (top, left) in enumerate(corner + pad):
             view = out[:, top : top + width, left : left + width]
