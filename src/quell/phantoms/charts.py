@@ -17,7 +17,7 @@ def draw_charts(rng: np.random.Generator, shape: tuple[int, int, int], distance:
     canvas = new_canvas(
         rng, shape, min(shape[1:]) * 0.5, distance=distance, bend=0.0, background=float(rng.uniform(0, 1))
     )
-    drift = np.float32(0.15 * canvas.scale) * canvas.z[:, None, None]
+    drift = np.float32(0.12 * canvas.scale) * canvas.z[:, None, None]
     rows, columns = canvas.plane
     cells = int(rng.integers(1, 4))
     for i in range(cells):
@@ -33,9 +33,11 @@ def draw_charts(rng: np.random.Generator, shape: tuple[int, int, int], distance:
             half = min(rows, columns) / cells / 2
             low, high = rng.uniform(-0.5, 1.0, 2)
             angle = rng.uniform(0, np.pi)
-            y, x = y + drift * np.float32(rng.normal()), x + drift * np.float32(rng.normal())
+            y, x = y + drift * np.float32(rng.uniform(-1, 1)), x + drift * np.float32(rng.uniform(-1, 1))
             cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-            chart = _CHARTS[int(rng.integers(len(_CHARTS)))](rng, cos * y - sin * x, sin * y + cos * x, half)
+            chart = _CHARTS[int(rng.integers(len(_CHARTS) - (cells == 1)))](
+                rng, cos * y - sin * x, sin * y + cos * x, half
+            )
             canvas.values[window] = np.float32(low) + np.float32(high - low) * chart
     return canvas
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from quell.image import BoolArray, FloatArray
 from quell.phantoms.shapes import Canvas, add, ellipsoid, paint, wobble
-from quell.phantoms.tubes import grow_tree, tube_coverage
+from quell.phantoms.tubes import Tubes, grow_tree, join, tube_coverage
 
 
 def lesions(
@@ -36,22 +36,26 @@ def lesions(
         add(canvas, region, float(size), edge=float(rng.uniform(1, 3)))
 
 
-def vessels_within(
+def vessel_tree(
     rng: np.random.Generator,
     canvas: Canvas,
-    inside: FloatArray,
     start: tuple[float, float, float],
     direction: tuple[float, float, float],
     *,
     radius: float,
-    contrast: float,
     flatness: float = 0.0,
-) -> None:
-    """Add a vessel tree where `inside` is 1; `flatness` keeps it near the plane of the slices."""
-    tree = grow_tree(rng, start, direction, radius, step=0.045, thinnest=0.35 / canvas.scale)
+    forking: float = 0.12,
+) -> Tubes:
+    """Grow a vessel tree down to the finest visible branch; `flatness` keeps it near the slices' plane."""
+    thinnest = 0.3 / canvas.scale
+    tree = grow_tree(rng, start, direction, radius, step=0.045, forking=forking, thinnest=thinnest)
     squeeze = np.array([1 - flatness, 1, 1], np.float32)
-    tree = tree._replace(start=tree.start * squeeze, end=tree.end * squeeze)
-    canvas.values += tube_coverage(canvas, tree) * inside * np.float32(contrast)
+    return tree._replace(start=tree.start * squeeze, end=tree.end * squeeze)
+
+
+def add_vessels(canvas: Canvas, trees: list[Tubes], inside: FloatArray, contrast: float) -> None:
+    """Add vessel trees of one contrast where `inside` is 1; where they cross they do not add up."""
+    canvas.values += tube_coverage(canvas, join(trees)) * inside * np.float32(contrast)
 
 
 def specks(rng: np.random.Generator, canvas: Canvas, palette: Mapping[str, float]) -> None:
@@ -62,3 +66,28 @@ def specks(rng: np.random.Generator, canvas: Canvas, palette: Mapping[str, float
             angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.7)
             place = (rng.normal(0, 1) * r, 0.7 * far * np.sin(angle), far * np.cos(angle))
             paint(canvas, ellipsoid(canvas, place, (2 * r, r, r)), palette[name])
+
+
+def strands(
+    rng: np.random.Generator, canvas: Canvas, inside: FloatArray, length: float, width: float, contrast: float
+) -> None:
+    """Add a net of thin sheets: septa of fat in muscle, fibres in fat.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    canvas : Canvas
+    inside : ndarray
+        Weight of the net.
+    length : float
+        Mesh, in body units (at least 5 pixels).
+    width : float
+        Half thickness in pixels.
+    contrast : float
+    """
+    mesh = max(length * canvas.scale, 5.0)
+    field = canvas.field(rng, mesh / canvas.scale)
+    far = np.abs(field) * np.float32(0.7 * mesh)
+    seen = width if width >= 0.5 else (2 * width) ** 0.5 - 0.5
+    thin = np.clip(np.float32(seen + 0.5) - far, 0, 1)
+    canvas.values += inside * thin * np.float32(contrast)

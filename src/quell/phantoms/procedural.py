@@ -71,14 +71,19 @@ def random_anatomy(
 
 
 def _grain(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
-    """Add fine texture whose strength differs from tissue to tissue (a random function of the value)."""
-    beta = float(rng.uniform(1.0, 3.5))
+    """Add fine texture whose strength differs from tissue to tissue (a random function of the value).
+
+    Lung and spongy bone have more of it than soft tissue, the air around has none.
+    """
+    beta = float(rng.uniform(1.2, 3.5))
     field = power_law_field(rng, canvas.z * np.float32(canvas.scale), canvas.plane, beta)
-    most = 0.02 * rng.random() ** 1.5
-    knots = np.array([-1.0, -0.95, -0.6, -0.2, -0.05, 0.0, 0.05, 0.1, 0.3, 0.7, 1.5], np.float32)
-    strength = (most * rng.random(len(knots))).astype(np.float32)
-    strength[0] = 0.0
-    return canvas.values + field * np.interp(canvas.values, knots, strength).astype(np.float32)
+    knots = np.array([-1.0, -0.9, -0.6, -0.2, -0.05, 0.0, 0.05, 0.1, 0.3, 0.7, 1.5], np.float32)
+    most = 0.02 * rng.random() ** 1.5 * (rng.random() > 0.15)
+    strength = most * rng.random(len(knots))
+    strength[[1, 2, 8, 9, 10]] *= rng.uniform(1, 3)
+    profile = np.interp(canvas.values, knots, strength).astype(np.float32)
+    tissue = np.clip(np.abs(canvas.values - np.float32(canvas.background)) * np.float32(20), 0, 1)
+    return canvas.values + field * profile * tissue
 
 
 def _point_spread(rng: np.random.Generator, values: FloatArray) -> FloatArray:
