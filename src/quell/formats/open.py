@@ -1,0 +1,290 @@
+"""The front door: from a path to the series that can be denoised, and the reasons for the rest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+from quell.errors import InputError
+from quell.formats.archive import keep_while_used, unpack
+from quell.formats.contracts import PassedOver, Series, Study
+from quell.formats.sniff import Kind, kind_by_name, kind_of, start_of, unread_format
+from quell.formats.source import Source, UnsuitableError
+from quell.formats.walk import files_below
+
+_SHOWN = 3
+
+
+def open_study(path: Path | str) -> Study:
+    """Find everything at a path that can be denoised.
+
+    Parameters
+    ----------
+    path : Path
+        A folder (with all below it), a file of any kind that Quell reads, a DICOMDIR, or a ZIP
+        archive. What a file is, its content says.
+
+    Returns
+    -------
+    Study
+        Headers are read, pixels are not. The members of an archive stay unpacked as long as the
+        study or one of its series is in use.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, or nothing that can be denoised.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        if path.is_file():
+            return _of_file(path)
+        reason = "neither a file nor a folder" if path.exists() else "no such file or folder"
+    except PermissionError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be looked up: {error}") from error
+    raise InputError(path, reason)
+
+
+def _of_folder(path: Path) -> Study:
+    sources, passed = files_below(path)
+    if not sources and not passed:
+        raise InputError(path, "the folder is empty")
+    return _study(path, sources, passed, path)
+
+
+def _of_file(path: Path) -> Study:
+    source = Source.of(path)
+    kind = kind_of(start_of(source))
+    if kind is Kind.DICOMDIR:
+        return _of_dicomdir(path)
+    if kind is Kind.ZIP:
+        return _of_archive(path)
+    return _study(path, [source], [], path.parent)
+
+
+def _of_dicomdir(path: Path) -> Study:
+    from quell.formats.dicomdir import referenced_files
+
+    files, missing = referenced_files(path)
+    passed = _missing(path.name, missing)
+    if not files:
+        raise InputError(path, "none of the files that it refers to is there")
+    return _study(path, [Source.of(file) for file in files], passed, path.parent)
+
+
+def _of_archive(path: Path) -> Study:
+    folder = TemporaryDirectory(prefix="quell-")
+    try:
+        sources, passed = unpack(path, Path(folder.name))
+        study = _named(_study(path, sources, passed, Path(folder.name)), sources)
+    except BaseException:
+        folder.cleanup()
+        raise
+    keep_while_used(folder, (study, *study.series))
+    return study
+
+
+def _named(study: Study, sources: Sequence[Source]) -> Study:
+    """Call the members of an archive by their own names again."""
+    names = {source.path.name: source.name for source in sources}
+    passed = tuple(replace(item, what=names.get(item.what, item.what)) for item in study.passed_over)
+    return replace(study, passed_over=passed)
+
+
+def _missing(name: str, count: int) -> list[PassedOver]:
+    if not count:
+        return []
+    return [PassedOver(f"{count} files", f"listed in {name} but not there", count, error=True)]
+
+
+@dataclass
+class _Sorted:
+    """The files of a study by kind."""
+
+    of_door: list[tuple[Source, Kind]] = field(default_factory=list)
+    dicom: list[Source] = field(default_factory=list)
+    directories: list[Source] = field(default_factory=list)
+    unknown: list[Source] = field(default_factory=list)
+    passed: list[PassedOver] = field(default_factory=list)
+
+
+def _study(path: Path, sources: Sequence[Source], passed: list[PassedOver], root: Path) -> Study:
+    """Give every file to its door.
+
+    Raises
+    ------
+    InputError
+        If no door finds anything to denoise.
+    """
+    files = _sort(sources)
+    series: list[Series] = []
+    passed = [*passed, *files.passed]
+    used: set[Path] = set()
+    if files.dicom:
+        series += _dicom(files, root, passed)
+    for source, kind in _distinct(files.of_door):
+        opened = _opened(source, kind, passed)
+        if opened is not None:
+            series.append(opened)
+            used.update(opened.files)
+    passed += _missing_references(files.directories)
+    passed += _strangers(source for source in files.unknown if source.path not in used)
+    if not series:
+        raise InputError(path, _nothing(passed))
+    return Study(path, tuple(series), tuple(_gathered(passed)))
+
+
+def _sort(sources: Iterable[Source]) -> _Sorted:
+    files = _Sorted()
+    for source in sources:
+        try:
+            start = start_of(source)
+        except InputError as error:
+            files.passed.append(PassedOver(source.name, error.reason, error=True))
+            continue
+        kind = kind_of(start)
+        if kind is Kind.DICOM or (kind is Kind.UNKNOWN and start and kind_by_name(source) is Kind.DICOM):
+            files.dicom.append(source)
+        elif kind is Kind.DICOMDIR:
+            files.directories.append(source)
+        elif kind is Kind.ZIP:
+            files.passed.append(_inner_archive(source))
+        elif kind is Kind.UNREAD:
+            reason = f"{unread_format(start)} is not read"
+            files.passed.append(PassedOver(source.name, reason))
+        elif kind is Kind.UNKNOWN:
+            files.unknown.append(source)
+        else:
+            files.of_door.append((source, kind))
+    return files
+
+
+def _inner_archive(source: Source) -> PassedOver:
+    if kind_by_name(source) is Kind.ZIP:
+        return PassedOver(source.name, "an archive inside; open it by itself")
+    return PassedOver(source.name, "no image that Quell reads")
+
+
+def _dicom(files: _Sorted, root: Path, passed: list[PassedOver]) -> Sequence[Series]:
+    from quell.formats.dicom.discover import find_series
+
+    found = find_series([source.path for source in files.dicom], root)
+    passed += found.passed_over
+    others = set(found.others)
+    files.unknown += [source for source in files.dicom if source.path in others]
+    return tuple(found.series)
+
+
+class _FileSeries(Series, Protocol):
+    """A series of one of the doors of this folder."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is made of."""
+
+
+def _through_door(source: Source, kind: Kind) -> _FileSeries:
+    """Open a file of a kind; the libraries of the other kinds are not loaded."""
+    if kind is Kind.NIFTI:
+        from quell.formats.nifti import open_nifti
+
+        return open_nifti(source)
+    if kind is Kind.METAIMAGE:
+        from quell.formats.metaimage import open_metaimage
+
+        return open_metaimage(source)
+    if kind is Kind.TIFF:
+        from quell.formats.tiff import open_tiff
+
+        return open_tiff(source)
+    from quell.formats.raster import open_jpeg, open_png
+
+    return open_png(source) if kind is Kind.PNG else open_jpeg(source)
+
+
+def _opened(source: Source, kind: Kind, passed: list[PassedOver]) -> _FileSeries | None:
+    try:
+        return _through_door(source, kind)
+    except UnsuitableError as error:
+        passed.append(PassedOver(source.name, str(error)))
+    except InputError as error:
+        passed.append(PassedOver(source.name, error.reason, error=True))
+    return None
+
+
+def _distinct(files: Sequence[tuple[Source, Kind]]) -> list[tuple[Source, Kind]]:
+    """Tell apart the derived files of sources that differ only in their suffix (a.png and a.tif)."""
+
+    def key(source: Source) -> tuple[str, str]:
+        return source.folder.as_posix().casefold(), source.output_stem.casefold()
+
+    counts = Counter(key(source) for source, _ in files)
+    return [
+        (replace(source, stem=source.name.replace(".", "_")) if counts[key(source)] > 1 else source, kind)
+        for source, kind in files
+    ]
+
+
+def _missing_references(directories: Sequence[Source]) -> list[PassedOver]:
+    """Report the files that a DICOMDIR in the folder lists and that are not there."""
+    passed: list[PassedOver] = []
+    for source in directories:
+        if source.members is not None:
+            continue
+        from quell.formats.dicomdir import referenced_files
+
+        try:
+            passed += _missing(source.name, referenced_files(source.path)[1])
+        except InputError as error:
+            passed.append(PassedOver(source.name, error.reason, error=True))
+    return passed
+
+
+def _strangers(sources: Iterable[Source]) -> list[PassedOver]:
+    """Report files that are no image: each that should be one by its name, the others as a number."""
+    passed = []
+    others = 0
+    for source in sources:
+        promised = kind_by_name(source)
+        if promised is Kind.UNKNOWN:
+            others += 1
+            continue
+        reason = (
+            "empty" if source.size == 0 else f"not what its name says: no {promised.value} file, or damaged"
+        )
+        passed.append(PassedOver(source.name, reason, error=True))
+    if others:
+        what = "1 file" if others == 1 else f"{others} files"
+        passed.append(PassedOver(what, "no image that Quell reads", others))
+    return passed
+
+
+def _gathered(passed: Iterable[PassedOver]) -> list[PassedOver]:
+    """Join entries of the same reason into one."""
+    groups: dict[tuple[str, bool], list[PassedOver]] = defaultdict(list)
+    for item in passed:
+        groups[item.reason, item.error].append(item)
+    joined = []
+    for items in groups.values():
+        count = sum(item.count for item in items)
+        what = items[0].what if len(items) == 1 else f"{items[0].what} and {count - items[0].count} more"
+        joined.append(replace(items[0], what=what, count=count))
+    return joined
+
+
+def _nothing(passed: Sequence[PassedOver]) -> str:
+    """Return the one line that says why nothing can be denoised."""
+    joined = _gathered(passed)
+    if len(joined) == 1 and joined[0].count == 1:
+        return f"cannot be denoised: {joined[0].reason}"
+    shown = "; ".join(f"{item.what}: {item.reason}" for item in joined[:_SHOWN])
+    rest = f"; and {len(joined) - _SHOWN} more reasons" if len(joined) > _SHOWN else ""
+    return f"nothing in it can be denoised ({shown}{rest})"
