@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as Display
 
-from quell.cli.progress import SHARES, Bars, Silent, progress_bars
+from quell.cli.progress import SHARES, Bars, progress_bars
+from quell.job import Silent
 
 
 class Terminal(io.StringIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,10 +27,11 @@ def models(
 
 
 def _describe(card: ModelCard) -> str:
+    about = textwrap.fill(card.description, 88, initial_indent="  ", subsequent_indent="  ")
     size = f"{card.kmac_per_pixel:g} kMAC per pixel, {card.parameters / 1e6:.2g} M parameters"
     lines = [
         f"{card.identifier}  {card.version}  {' '.join(card.modalities)}",
-        f"  {card.description}",
+        about,
         f"  {size}, reads {card.slices} slice{'s' if card.slices > 1 else ''} for one",
     ]
     return "\n".join(lines)

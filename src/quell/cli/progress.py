@@ -22,19 +22,6 @@ SHARES = {"read": 0.1, "estimate": 0.15, "network": 0.65, "write": 0.1}
 _LABELS = {"read": "reading", "estimate": "estimating noise", "network": "denoising", "write": "writing"}
 
 
-class Silent:
-    """A progress that says nothing."""
-
-    def begin(self, name: str, steps: int) -> None:
-        """Start a series of `steps` slices."""
-
-    def advance(self, step: str, count: int = 1) -> None:
-        """Count slices of one step."""
-
-    def end(self, ok: bool, message: str) -> None:
-        """Finish the series."""
-
-
 class Bars:
     """A progress that draws one bar a series.
 
@@ -94,6 +81,8 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
         Silent even on a terminal.
     """
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        from quell.job import Silent
+
         yield Silent()
         return
     with _display() as display:

@@ -103,8 +103,7 @@ def points(svg: str, kind: str, name: str) -> np.ndarray:
     return np.array([[float(v) for v in pair.split(",")] for pair in found[1].split()])
 
 
-def test_the_areas_under_the_spectra_compare_as_the_powers(make_series: Any) -> None:
-    """Half the level is a quarter of the power, at every frequency where the shape is the same."""
+def test_half_the_level_is_a_quarter_of_the_power(make_series: Any) -> None:
     frequencies, power = (0.05, 0.15, 0.25, 0.35), (0.1, 0.2, 0.3, 0.4)
     series = make_series(
         noise_before=NoiseSummary(20, 1, 40, frequencies, power),
@@ -116,12 +115,37 @@ def test_the_areas_under_the_spectra_compare_as_the_powers(make_series: Any) -> 
     assert after / before == pytest.approx(0.25, rel=0.02)
 
 
-def test_a_white_spectrum_is_flat_whatever_the_width_of_the_bins(make_series: Any) -> None:
-    edges = np.array([0.0, 0.1, 0.2, 0.4])
-    frequencies = tuple((edges[1:] + edges[:-1]) / 2)
-    svg = spectrum_svg(make_series(noise_before=NoiseSummary(20, 1, 40, frequencies[:2], (0.5, 0.5))))
-    heights = points(svg, "line", "before")[:, 1]
-    assert heights == pytest.approx(heights[0])
+def ring_shares(power: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:
+    """Return the share of each ring; the last one takes the corners."""
+    axis = np.fft.fftfreq(power.shape[0])
+    radius = np.hypot(axis[:, None], axis[None, :])
+    inner = np.clip(np.digitize(radius, edges) - 1, 0, len(edges) - 2)
+    shares = np.bincount(inner.ravel(), power.ravel(), minlength=len(edges) - 1)
+    return tuple(shares / shares.sum())
+
+
+@pytest.mark.parametrize("edges", [np.linspace(0, 0.5, 9), np.linspace(0, 0.7, 15), np.linspace(0, 0.6, 4)])
+def test_white_noise_is_flat_and_its_integral_is_the_variance(edges: np.ndarray) -> None:
+    shares = ring_shares(np.ones((512, 512)), edges)
+    centres = tuple((edges[1:] + edges[:-1]) / 2)
+    spectrum = figures.radial_spectrum(NoiseSummary(3.0, 1, 5, centres, shares))
+    assert [power for _, power in spectrum] == pytest.approx([9.0] * len(centres), rel=0.02)
+
+
+def test_frequencies_and_powers_are_in_mm_where_the_pixel_is_known() -> None:
+    noise = NoiseSummary(3.0, 1, 5, (0.1, 0.3), (0.4, 0.6))
+    for (f, p), (f_mm, p_mm) in zip(
+        figures.radial_spectrum(noise), figures.radial_spectrum(noise, 0.5), strict=True
+    ):
+        assert f_mm == pytest.approx(f / 0.5)
+        assert p_mm == pytest.approx(p * 0.25)
+
+
+def test_the_axes_name_their_units(make_series: Any) -> None:
+    assert "HU² mm²" in spectrum_svg(make_series())
+    assert "cycles per mm" in spectrum_svg(make_series())
+    assert "cycles per pixel" in spectrum_svg(make_series(spacing=None))
+    assert "cycles per pixel" in spectrum_svg(make_series(spacing=(1.0, 0.5, 0.9)))
 
 
 def test_the_level_lies_between_its_percentiles_and_after_left_of_before(make_series: Any) -> None:

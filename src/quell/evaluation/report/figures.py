@@ -10,31 +10,78 @@ from itertools import pairwise
 from quell.evaluation.report import wording
 from quell.evaluation.report.record import NoiseSummary, SeriesRecord
 
-_WIDTH, _HEIGHT = 460, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 14, 42
+_WIDTH, _HEIGHT = 460, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 26, 42
 
 
 def spectrum_svg(series: SeriesRecord) -> str:
     """Return the radial noise power spectrum before and after, or ``""`` where there is none.
 
-    The ordinate is the density of the noise power in per cent of the whole power before, per
-    0.1 cycles per pixel: the areas under the two curves compare as the noise powers do.
+    In the units of the field, e.g. HU² mm² over cycles per mm (ICRU report 87), where the size of
+    a pixel is known; over cycles per pixel otherwise.
     """
     before, after = series.noise_before, series.noise_after
     if before is None or not _has_spectrum(before):
         return ""
-    curves = [("before", _density(before, 1.0))]
-    if after is not None and _has_spectrum(after) and before.level > 0:
-        curves.append(("after", _density(after, (after.level / before.level) ** 2)))
-    top = max((y for _, points in curves for _, y in points), default=0.0)
-    right = max(x for _, points in curves for x, _ in points)
-    if not (top > 0 and right > 0):
+    pixel = _pixel_size(series)
+    curves = [("before", radial_spectrum(before, pixel))]
+    if after is not None and _has_spectrum(after):
+        curves.append(("after", radial_spectrum(after, pixel)))
+    highest = max(y for _, points in curves for _, y in points)
+    if not (math.isfinite(highest) and highest > 0):
         return ""
-    step = nice_step(top, 4)
-    axes = _Axes(right=max(0.5, right), top=step * math.ceil(top / step))
-    parts = [axes.grid(step)]
+    step = nice_step(highest, 4)
+    length = "mm" if pixel else "pixel"
+    axes = _Axes(
+        right=max(0.5, before.frequencies[-1]) / (pixel or 1.0), top=step * math.ceil(highest / step)
+    )
+    parts = [axes.grid(step, f"{wording.unit(series.units)}² {length}²", f"cycles per {length}")]
     parts += [axes.curve(points, name) for name, points in curves]
-    return _svg("plot", _HEIGHT, "Radial noise power spectrum before and after denoising", parts)
+    label = f"Radial noise power spectrum {' and '.join(name for name, _ in curves)} denoising"
+    return _svg("plot", _HEIGHT, label, parts)
+
+
+def radial_spectrum(noise: NoiseSummary, pixel: float | None = None) -> list[tuple[float, float]]:
+    """Return the mean noise power spectrum of each radial bin as (frequency, power density).
+
+    The power of a bin over its area in the frequency plane: white noise is flat, and the integral
+    over the plane is the variance. The last bin holds the corners of the plane as well, since all
+    bins together hold all power.
+
+    Parameters
+    ----------
+    noise : NoiseSummary
+    pixel : float, optional
+        Side of a pixel in mm. With it frequencies are cycles per mm and powers units² mm²; without
+        it cycles per pixel and units² pixel².
+    """
+    scale = pixel or 1.0
+    edges = [(a + b) / 2 for a, b in pairwise(noise.frequencies)]
+    inside = [0.0, *(_disc_in_square(edge) for edge in edges), 1.0]
+    areas = [max(b - a, 1e-9) for a, b in pairwise(inside)]
+    return [
+        (f / scale, noise.level**2 * scale**2 * share / area)
+        for f, share, area in zip(noise.frequencies, noise.power, areas, strict=True)
+    ]
+
+
+def _disc_in_square(radius: float) -> float:
+    """Return the area that a disc covers of the frequency plane, a square of side 1 cycle per pixel."""
+    if radius <= 0.5:
+        return math.pi * radius**2
+    if radius >= math.sqrt(0.5):
+        return 1.0
+    segment = radius**2 * math.acos(0.5 / radius) - 0.5 * math.sqrt(radius**2 - 0.25)
+    return math.pi * radius**2 - 4 * segment
+
+
+def _pixel_size(series: SeriesRecord) -> float | None:
+    """Return the side of a pixel in mm; None where it is unknown or not square."""
+    if series.spacing is None:
+        return None
+    height, width = series.spacing[1:]
+    square = height > 0 and abs(height - width) <= 0.01 * height
+    return math.sqrt(height * width) if square and math.isfinite(height * width) else None
 
 
 def level_svg(series: SeriesRecord) -> str:
@@ -83,7 +130,7 @@ def nice_step(highest: float, ticks: int) -> float:
 
 
 class _Axes:
-    """Maps cycles per pixel and density to the drawing."""
+    """Maps frequency and power to the drawing."""
 
     def __init__(self, right: float, top: float) -> None:
         self.right, self.top = right, top
@@ -94,19 +141,20 @@ class _Axes:
     def y(self, value: float) -> float:
         return _HEIGHT - _BOTTOM - value / self.top * (_HEIGHT - _TOP - _BOTTOM)
 
-    def grid(self, step: float) -> str:
-        base = self.y(0)
-        parts = []
+    def grid(self, step: float, power: str, frequency: str) -> str:
+        parts = [_text(_LEFT - 6, 12, power, "start")]
         for i in range(round(self.top / step) + 1):
             y = self.y(i * step)
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             )
             parts.append(_text(_LEFT - 6, y + 4, wording.tick(i * step, step), "end"))
-        for i in range(int(self.right / 0.1 + 1e-6) + 1):
-            parts.append(_text(self.x(0.1 * i), base + 16, f"{0.1 * i:.1f}", "middle"))
-        middle = (_LEFT + _WIDTH - _RIGHT) / 2
-        parts.append(_text(middle, _HEIGHT - 6, "spatial frequency (cycles per pixel)", "middle"))
+        across = nice_step(self.right, 6)
+        for i in range(int(self.right / across + 1e-6) + 1):
+            parts.append(
+                _text(self.x(across * i), self.y(0) + 16, wording.tick(across * i, across), "middle")
+            )
+        parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, frequency, "middle"))
         return "".join(parts)
 
     def curve(self, points: Sequence[tuple[float, float]], name: str) -> str:
@@ -121,19 +169,9 @@ class _Axes:
 
 def _has_spectrum(noise: NoiseSummary) -> bool:
     values = (*noise.frequencies, *noise.power)
-    return len(noise.frequencies) == len(noise.power) > 1 and all(math.isfinite(v) for v in values)
-
-
-def _density(noise: NoiseSummary, factor: float) -> list[tuple[float, float]]:
-    """Return (frequency, power per 0.1 cycles per pixel in per cent); bins may differ in width."""
-    frequencies = noise.frequencies
-    edges = [(a + b) / 2 for a, b in pairwise(frequencies)]
-    edges = [2 * frequencies[0] - edges[0], *edges, 2 * frequencies[-1] - edges[-1]]
-    widths = [max(b - a, 1e-9) for a, b in pairwise(edges)]
-    return [
-        (f, 100 * factor * share * 0.1 / width)
-        for f, share, width in zip(frequencies, noise.power, widths, strict=True)
-    ]
+    rising = all(a < b for a, b in pairwise((0.0, *noise.frequencies)))
+    finite = math.isfinite(noise.level) and all(math.isfinite(v) for v in values)
+    return len(noise.frequencies) == len(noise.power) > 1 and finite and rising
 
 
 def _level_row(name: str, noise: NoiseSummary, y: float, scale: float) -> str:
