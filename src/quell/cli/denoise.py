@@ -1,0 +1,227 @@
+"""``quell denoise``: one study from door to door."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quell.cli import console
+from quell.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from quell.evaluation.report.record import StudyRecord
+    from quell.image import Modality
+    from quell.job import JobSettings
+
+
+class Device(str, Enum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class Engine(str, Enum):
+    """What runs the network."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    ONNX = "onnx"
+
+
+class GivenModality(str, Enum):
+    """Modalities as a user may name them."""
+
+    CT = "CT"
+    MR = "MR"
+    PT = "PT"
+    NM = "NM"
+    US = "US"
+    XR = "XR"
+    CR = "CR"
+    DX = "DX"
+
+
+Study = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="STUDY",
+        help="Folder, file, DICOMDIR or ZIP; DICOM, NIfTI, PNG, TIFF or MetaImage.",
+        show_default=False,
+    ),
+]
+StudyOption = Annotated[
+    Path | None, typer.Option("-i", "--input", help="The same as STUDY.", show_default=False)
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is written; made if absent.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME.TAG", help="One of `quell models`. [default: by modality]", show_default=False
+    ),
+]
+Strength = Annotated[
+    float, typer.Option(metavar="0..1", help="Share of the estimated noise that is taken away.")
+]
+Sigma = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|X", help="Noise level in the units of the image; auto estimates it from the image."
+    ),
+]
+NoiseMap = Annotated[
+    bool, typer.Option("--noise-map", help="Write the local noise level as a series as well.")
+]
+Residual = Annotated[
+    bool, typer.Option("--residual", help="Write source minus denoised as a series as well.")
+]
+Report = Annotated[bool, typer.Option("--report", help="Write report.html and report.json.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
+EngineOption = Annotated[Engine, typer.Option(help="What runs the network.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="[default: all cores]", show_default=False)
+]
+ModalityOption = Annotated[
+    GivenModality | None,
+    typer.Option(
+        case_sensitive=False,
+        metavar="CT|MR|...",
+        help="CT, MR, PT, NM, US, XR; for formats that do not say it.",
+        show_default=False,
+    ),
+]
+FloatOutput = Annotated[
+    bool, typer.Option("--float", help="Write floating point where the format can (not DICOM).")
+]
+Primary = Annotated[
+    bool, typer.Option("--primary", help="Write DERIVED\\PRIMARY where DICOM leaves the choice.")
+]
+SeriesOffset = Annotated[int, typer.Option(min=0, metavar="N", help="Added to the source's series number.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the warnings of libraries.")]
+
+
+def denoise(
+    out: Out,
+    study: Study = None,
+    study_option: StudyOption = None,
+    model: Model = None,
+    strength: Strength = 1.0,
+    sigma: Sigma = "auto",
+    noise_map: NoiseMap = False,
+    residual: Residual = False,
+    report: Report = False,
+    device: DeviceOption = Device.AUTO,
+    engine: EngineOption = Engine.AUTO,
+    threads: Threads = None,
+    modality: ModalityOption = None,
+    float_output: FloatOutput = False,
+    primary: Primary = False,
+    series_offset: SeriesOffset = 1000,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Denoise a study and write derived series in its own format."""
+    source = _one_study(study, study_option)
+    _check_strength(strength)
+    level = _parse_sigma(sigma)
+    from quell.formats.contracts import WriteOptions
+    from quell.job import JobSettings
+
+    settings = JobSettings(
+        model=model,
+        strength=strength,
+        sigma=level,
+        noise_map=noise_map,
+        residual=residual,
+        report=report,
+        device=device.value,
+        engine=engine.value,
+        threads=threads,
+        modality=_modality(modality),
+        write=WriteOptions(float_output=float_output, primary=primary, series_offset=series_offset),
+    )
+    return run(source, out, settings, dry_run=dry_run, quiet=quiet, debug=debug)
+
+
+def run(source: Path, out: Path, settings: JobSettings, *, dry_run: bool, quiet: bool, debug: bool) -> int:
+    """Run the job, tell what it did, and return the exit code."""
+    print(console.NOTICE, file=sys.stderr)
+    record = run_quietly(source, out, settings, dry_run=dry_run, quiet=quiet, debug=debug)
+    if dry_run:
+        console.print_plan(record, _outputs(settings))
+    else:
+        console.print_summary(record)
+        _print_report_path(out, settings)
+    if not record.series:
+        console.complain(f"{source}: nothing in it can be denoised")
+        return 2
+    return record.exit_code
+
+
+def run_quietly(
+    source: Path, out: Path, settings: JobSettings, *, dry_run: bool = False, quiet: bool, debug: bool
+) -> StudyRecord:
+    """Run the job with progress on the terminal and without the warnings of libraries."""
+    from quell.job import run_job
+
+    with warnings.catch_warnings(), progress_bars(quiet) as progress:
+        if not debug:
+            # What matters of them to the user stands in the record as a note or a warning.
+            warnings.simplefilter("ignore")
+        return run_job(source, out, settings, dry_run=dry_run, progress=progress)
+
+
+def _one_study(argument: Path | None, option: Path | None) -> Path:
+    given = [path for path in (argument, option) if path is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("give the study once, as STUDY or with -i", param_hint="STUDY")
+    return given[0]
+
+
+def _check_strength(strength: float) -> None:
+    # Written so that NaN fails too.
+    if not 0.0 <= strength <= 1.0:
+        raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
+
+
+def _parse_sigma(text: str) -> float | None:
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not (math.isfinite(level) and level > 0):
+        raise typer.BadParameter(f"{text} is neither 'auto' nor a positive number", param_hint="--sigma")
+    return level
+
+
+def _modality(given: GivenModality | None) -> Modality | None:
+    from quell.image import Modality
+
+    if given is None:
+        return None
+    if given in (GivenModality.CR, GivenModality.DX):
+        return Modality.XR
+    return Modality(given.value)
+
+
+def _outputs(settings: JobSettings) -> list[str]:
+    wanted = {"denoised": True, "residual": settings.residual, "noise map": settings.noise_map}
+    return [kind for kind, chosen in wanted.items() if chosen]
+
+
+def _print_report_path(out: Path, settings: JobSettings) -> None:
+    page = out / "report.html"
+    if settings.report and page.is_file():
+        print(f"report: {page}")
