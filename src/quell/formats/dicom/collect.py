@@ -1,0 +1,155 @@
+"""Sort files: images to denoise, what is passed over and why, and what is no DICOM."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quell.errors import InputError
+from quell.formats.contracts import PassedOver
+from quell.formats.dicom import tags
+from quell.formats.dicom.classify import class_name, class_reason, frame_reason, header_reason, modality_of
+from quell.formats.dicom.headers import peek, read_instance
+from quell.formats.dicom.instance import Instance
+from quell.formats.dicom.layout import PixelLayout, pixel_layout
+from quell.formats.dicom.rescale import rescale_of
+
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+
+@dataclass
+class Collection:
+    """Files sorted by what becomes of them.
+
+    Attributes
+    ----------
+    root : Path
+        Damaged files are named relative to it.
+    images : list of Instance
+    others : list of Path
+        No DICOM.
+    passed : Counter
+        Number of files for each (what, reason, error).
+    damaged : Counter
+        Number of damaged files for each Series Instance UID.
+    """
+
+    root: Path
+    images: list[Instance] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    passed: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    damaged: Counter[str] = field(default_factory=Counter)
+
+    def add_damaged(self, path: Path, reason: str) -> None:
+        """Note a file that looks like an image and cannot be used."""
+        self.passed[_relative(path, self.root), reason, True] += 1
+
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """Return the files passed over, those of one kind and reason together."""
+        return tuple(
+            PassedOver(what, reason, count, error) for (what, reason, error), count in self.passed.items()
+        )
+
+
+def collect(files: Iterable[Path], root: Path) -> Collection:
+    """Read the headers of files and sort them; in the order of their paths."""
+    collection = Collection(root)
+    for path in sorted(files):
+        try:
+            _collect_file(path, collection)
+        except InputError as error:
+            collection.add_damaged(path, error.reason)
+    return collection
+
+
+def series_label(instance: Instance) -> str:
+    """Return what messages call the series of an image, such as ``"MR series 4"``."""
+    modality = modality_of(instance.header).value
+    number = tags.integer(instance.header, "SeriesNumber")
+    kind = class_name(tags.uid(instance.header, "SOPClassUID")) if modality == "OT" else modality
+    return kind if number is None else f"{kind} series {number}"
+
+
+def _collect_file(path: Path, collection: Collection) -> None:
+    start = peek(path)
+    if start is None:
+        if path.suffix.lower() in _DICOM_SUFFIXES:
+            raise InputError(path, "named like a DICOM file, but is none")
+        collection.others.append(path)
+        return
+    reason = class_reason(start.sop_class)
+    if reason is not None:
+        collection.passed[class_name(start.sop_class), reason, False] += 1
+        return
+    instance = read_instance(path, start)
+    reason = _reason(instance)
+    if reason is not None:
+        collection.passed[series_label(instance), reason, False] += 1
+        return
+    _collect_image(instance, collection)
+
+
+def _reason(instance: Instance) -> str | None:
+    """Return why an object is rightly left alone, or None."""
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+        if not tags.uid(instance.header, keyword):
+            raise InputError(instance.path, f"{keyword} is missing")
+    reason = header_reason(instance.header)
+    if reason is not None:
+        return reason
+    frames = tags.integer(instance.header, "NumberOfFrames") or 1
+    reasons = {frame_reason(instance.header, frame) for frame in range(min(frames, 1 << 16))}
+    return None if None in reasons else "; ".join(sorted(str(one) for one in reasons))
+
+
+def _collect_image(instance: Instance, collection: Collection) -> None:
+    try:
+        layout = pixel_layout(instance)
+        _check_rescale(instance)
+        colour = _is_colour(instance, layout)
+    except InputError:
+        collection.damaged[tags.uid(instance.header, "SeriesInstanceUID")] += 1
+        raise
+    if colour:
+        collection.passed[series_label(instance), "colour images are not denoised", False] += 1
+    else:
+        collection.images.append(instance)
+
+
+def _check_rescale(instance: Instance) -> None:
+    try:
+        rescale_of(instance.header)
+    except ValueError as error:
+        raise InputError(instance.path, str(error)) from error
+
+
+def _is_colour(instance: Instance, layout: PixelLayout) -> bool:
+    """Whether the image is in colour, judged by its first, middle and last frames.
+
+    Also checks that a compressed image has its decoder.
+    """
+    plain = layout.samples == 1 and layout.photometric != "PALETTE COLOR"
+    if plain and not layout.encapsulated:
+        return False
+    # Brings in the decoders' libraries, which plain images do not need.
+    from quell.formats.dicom.decode import ColourImage, stored_frames
+    from quell.formats.dicom.decoders import decoding_plugin
+
+    if layout.encapsulated:
+        decoding_plugin(layout.transfer_syntax, instance.path)
+    if plain:
+        return False
+    try:
+        stored_frames(instance, sorted({0, layout.frames // 2, layout.frames - 1}))
+    except ColourImage:
+        return True
+    return False
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return str(path.relative_to(root))
+    except ValueError:
+        return path.name

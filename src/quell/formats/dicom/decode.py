@@ -1,0 +1,252 @@
+"""Stored pixels to voxels in physical units."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+
+from quell.errors import InputError
+from quell.formats.dicom.classify import is_lossy
+from quell.formats.dicom.codestream import declared_size
+from quell.formats.dicom.colour import luminance
+from quell.formats.dicom.decoders import decoding_plugin
+from quell.formats.dicom.instance import FrameRef, Instance
+from quell.formats.dicom.layout import PixelLayout, pixel_layout
+from quell.formats.dicom.padding import PaddingRule, outside_regions, padding_rule
+from quell.formats.dicom.rescale import Rescale, rescale_of, units_of
+from quell.image import BoolArray, FloatArray, Modality
+
+IntArray = npt.NDArray[np.integer[Any]]
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class ColourImage(InputError):
+    """An image in colour, whose brightness alone must not be changed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """The pixels of a stack.
+
+    Attributes
+    ----------
+    voxels : ndarray of float32, shape (z, y, x)
+    units : str
+    padding : ndarray of bool, shape (z, y, x), or None
+        True where there is no measurement; None where all voxels are measured.
+    """
+
+    voxels: FloatArray
+    units: str
+    padding: BoolArray | None
+
+
+def read_stack(instances: Sequence[Instance], frames: Sequence[FrameRef], modality: Modality) -> Decoded:
+    """Decode frames of the same size into one array, in physical units.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+    frames : sequence of FrameRef
+        The stored frame behind each z index.
+    modality : Modality
+
+    Raises
+    ------
+    InputError
+        If a file is damaged or truncated, in colour, or its decoder is not installed.
+    """
+    first = pixel_layout(instances[frames[0].instance])
+    shape = (len(frames), first.rows, first.columns)
+    voxels, padding = np.empty(shape, np.float32), np.zeros(shape, bool)
+    wanted: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for z, ref in enumerate(frames):
+        wanted[ref.instance].append((ref.frame, z))
+    for index, pairs in wanted.items():
+        _read_instance(instances[index], sorted(pairs), modality, voxels, padding)
+    units = units_of(instances[frames[0].instance].header, modality)
+    return Decoded(voxels, units, padding if padding.any() else None)
+
+
+def stored_frames(instance: Instance, frames: Sequence[int] | None = None) -> IntArray:
+    """Return stored values, before any rescale; the luminance of a grey image stored in colour.
+
+    Parameters
+    ----------
+    instance : Instance
+    frames : sequence of int, optional
+        Ascending, counted from 0; all by default.
+
+    Returns
+    -------
+    ndarray of int, shape (frames, rows, columns)
+        Unused high bits are cleared or follow the sign.
+    """
+    layout = pixel_layout(instance)
+    chosen = list(range(layout.frames)) if frames is None else list(frames)
+    return np.stack(list(_iterate(instance, layout, chosen)))
+
+
+def _read_instance(
+    instance: Instance,
+    pairs: Sequence[tuple[int, int]],
+    modality: Modality,
+    voxels: FloatArray,
+    padding: BoolArray,
+) -> None:
+    """Decode the frames (frame, z) of one instance into their places."""
+    header, layout = instance.header, pixel_layout(instance)
+    if (layout.rows, layout.columns) != voxels.shape[1:] or pairs[-1][0] >= layout.frames:
+        raise InputError(instance.path, "has another size than the rest of its series")
+    outside = outside_regions(header, layout.rows, layout.columns) if modality is Modality.US else None
+    stored_iterator = _iterate(instance, layout, [frame for frame, _ in pairs])
+    rules: dict[Rescale, PaddingRule] = {}
+    for (frame, z), stored in zip(pairs, stored_iterator, strict=True):
+        rescale = _rescale(instance, frame, layout)
+        if rescale not in rules:
+            rules[rescale] = padding_rule(header, modality, rescale)
+        _to_units(stored, rescale, voxels[z])
+        rules[rescale].mask(stored, padding[z])
+        if outside is not None:
+            padding[z] |= outside
+
+
+def _rescale(instance: Instance, frame: int, layout: PixelLayout) -> Rescale:
+    try:
+        rescale = rescale_of(instance.header, frame)
+    except ValueError as error:
+        raise InputError(instance.path, str(error)) from error
+    if abs(rescale.slope) * 2.0**layout.stored + abs(rescale.intercept) > _FLOAT32_MAX:
+        raise InputError(instance.path, "RescaleSlope or RescaleIntercept is absurdly large")
+    return rescale
+
+
+def _to_units(stored: IntArray, rescale: Rescale, out: FloatArray) -> None:
+    """Write ``slope * stored + intercept`` into `out` in as few passes as it takes."""
+    slope, intercept = np.float32(rescale.slope), np.float32(rescale.intercept)
+    if slope == 1:
+        np.add(stored, intercept, out=out, casting="same_kind")
+        return
+    np.multiply(stored, slope, out=out, casting="same_kind")
+    if intercept != 0:
+        out += intercept
+
+
+def _iterate(instance: Instance, layout: PixelLayout, frames: Sequence[int]) -> Iterator[IntArray]:
+    syntax = layout.transfer_syntax
+    plain = layout.samples == 1 and layout.photometric != "PALETTE COLOR"
+    with instance.path.open("rb") as file:
+        if plain and not layout.encapsulated and syntax.is_little_endian:
+            yield from _iterate_plain(file, instance, layout, frames)
+            return
+        for values in _iterate_decoder(file, instance, layout, frames):
+            yield values if plain else _grey(values, instance, layout)
+
+
+def _iterate_plain(
+    file: BinaryIO, instance: Instance, layout: PixelLayout, frames: Sequence[int]
+) -> Iterator[IntArray]:
+    """Read uncompressed little-endian values of one sample per pixel."""
+    kind = np.dtype(f"<{'i' if layout.signed else 'u'}{layout.allocated // 8}")
+    count = layout.rows * layout.columns
+    for frame in frames:
+        file.seek(layout.pixels.offset + frame * layout.frame_bytes)
+        values = np.fromfile(file, kind, count)
+        if values.size < count:
+            raise InputError(instance.path, f"truncated in frame {frame + 1}")
+        yield _significant_bits(values, layout).reshape(layout.rows, layout.columns)
+
+
+def _significant_bits(values: IntArray, layout: PixelLayout) -> IntArray:
+    """Clear unused high bits, or make them follow the sign: they may hold anything (PS3.5 8.1.1)."""
+    unused = layout.allocated - layout.stored
+    if unused == 0:
+        return values
+    np.left_shift(values, unused, out=values)
+    np.right_shift(values, unused, out=values)
+    return values
+
+
+def _iterate_decoder(
+    file: BinaryIO, instance: Instance, layout: PixelLayout, frames: Sequence[int]
+) -> Iterator[IntArray]:
+    """Decode by pydicom's decoders: compressed, big-endian or colour pixels."""
+    options = _decoder_options(file, instance, layout)
+    plugin = ""
+    if layout.encapsulated:
+        plugin = decoding_plugin(layout.transfer_syntax, instance.path)
+        _check_codestreams(file, instance, layout, options.get("extended_offsets"))
+    file.seek(layout.pixels.offset)
+    decoder = get_decoder(layout.transfer_syntax)
+    try:
+        decoded = decoder.iter_array(file, indices=frames, decoding_plugin=plugin, **options)
+        for values, _ in decoded:
+            yield values.astype(values.dtype.newbyteorder("="), copy=False)
+    except InputError:
+        raise
+    except Exception as error:
+        # The decoders raise errors of every kind for damaged streams.
+        raise InputError(instance.path, f"pixel data cannot be decoded ({type(error).__name__})") from error
+
+
+def _decoder_options(file: BinaryIO, instance: Instance, layout: PixelLayout) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "number_of_frames": layout.frames,
+        "samples_per_pixel": layout.samples,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "pixel_representation": int(layout.signed),
+        "photometric_interpretation": layout.photometric,
+        "planar_configuration": layout.planar,
+        "pixel_keyword": "PixelData",
+    }
+    if not layout.transfer_syntax.is_little_endian:
+        # Big-endian bytes are swapped in pairs where they are written as words.
+        file.seek(layout.pixels.offset - 8)
+        options["pixel_vr"] = file.read(2).decode("ascii", "replace")
+    offsets = instance.header.get("ExtendedOffsetTable"), instance.header.get("ExtendedOffsetTableLengths")
+    if layout.encapsulated and all(offsets):
+        options["extended_offsets"] = offsets
+    return options
+
+
+def _check_codestreams(
+    file: BinaryIO, instance: Instance, layout: PixelLayout, offsets: tuple[bytes, bytes] | None
+) -> None:
+    """Compare the size that each compressed frame declares with the header's, before unpacking."""
+    file.seek(layout.pixels.offset)
+    try:
+        for frame in generate_frames(file, number_of_frames=layout.frames, extended_offsets=offsets):
+            size = declared_size(frame)
+            if size is not None and size != (layout.rows, layout.columns):
+                raise InputError(
+                    instance.path,
+                    f"a compressed frame of {size[0]}x{size[1]} in {layout.rows}x{layout.columns}",
+                )
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(instance.path, f"damaged compressed pixel data ({type(error).__name__})") from error
+
+
+def _grey(values: IntArray, instance: Instance, layout: PixelLayout) -> IntArray:
+    if layout.photometric == "PALETTE COLOR":
+        try:
+            values = apply_color_lut(values, instance.header)
+        except Exception as error:
+            raise InputError(instance.path, f"unreadable colour palette ({type(error).__name__})") from error
+    grey = luminance(values[..., :3], is_lossy(instance.header))
+    if grey is None:
+        raise ColourImage(instance.path, "a colour image")
+    return grey
