@@ -74,3 +74,26 @@ def _plane_projector() -> npt.NDArray[np.float64]:
     plane = np.stack([np.ones(SIDE * SIDE), y, x], axis=1)
     projector: npt.NDArray[np.float64] = plane @ np.linalg.pinv(plane)
     return projector
+
+
+def quiet_level(voxels: FloatArray, inside: tuple[float, float], share: float = 0.2) -> float:
+    """Return the noise level of the quiet parts of a stack.
+
+    Parameters
+    ----------
+    voxels : ndarray of float32, shape (z, y, x)
+    inside : tuple of float
+        Only blocks whose mean lies between these values count (tissue, not air).
+    share : float
+        Which quantile of the blocks' standard deviations is taken: low enough to miss edges.
+
+    Returns
+    -------
+    float
+        In the units of the voxels; 0 where fewer than 20 blocks can be judged.
+    """
+    stack = voxels[:: max(1, len(voxels) // 8)]
+    blocks = np.concatenate([_blocks(pixels) for pixels in stack]).astype(np.float64)
+    sd, mean = _detrended_sd(blocks), blocks.mean(axis=1)
+    usable = (mean > inside[0]) & (mean < inside[1]) & (sd > 0)
+    return float(np.quantile(sd[usable], share)) if usable.sum() >= 20 else 0.0

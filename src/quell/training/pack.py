@@ -1,0 +1,134 @@
+"""Pack the reference images of a data folder for training, split by patient.
+
+``python -m quell.training.pack DATA -o PACK``
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quell.formats.open import open_study
+from quell.image import FloatArray, Image, Modality
+from quell.noise.flat import quiet_level
+
+MANIFEST = Path(__file__).parent / "universal_data.json"
+
+CT_RANGE = (-1024.0, 3071.0)
+"""Values outside of what a 12-bit CT can store are marks for "no data"."""
+
+CT_CONTRAST = 1000.0
+"""From air to water, HU."""
+
+_CORONAL_FROM = 40
+
+
+def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any]]:
+    """Write every reference of the manifest as an array, and an index of them.
+
+    Parameters
+    ----------
+    data : Path
+        Folder that the manifest's paths are relative to.
+    out : Path
+        Made if absent.
+    manifest : Path
+        JSON: files, modality, split, source and licence of each reference.
+
+    Returns
+    -------
+    list of dict
+        The index: ``file``, ``modality``, ``split``, ``contrast`` and ``noise`` (in the units of the
+        array), ``volume``, ``shape``, ``source``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    index = []
+    for entry in json.loads(manifest.read_text()):
+        for name, split, voxels, volume in _references(entry, data):
+            row = _describe(voxels, entry["modality"], volume)
+            row |= {"file": f"{split}_{entry['modality']}_{name}.npy", "split": split}
+            row |= {"modality": entry["modality"], "source": entry["source"]}
+            np.save(out / row["file"], voxels)
+            index.append(row)
+    (out / "index.json").write_text(json.dumps(index, indent=1))
+    return index
+
+
+def load(path: Path, modality: str) -> Image:
+    """Read the one image that is found at a path."""
+    series: Any = open_study(path).series[0]
+    if series.format != "DICOM":
+        series = replace(series, modality=Modality(modality))
+    image: Image = series.read()
+    return image
+
+
+def _references(entry: dict[str, Any], data: Path) -> Iterator[tuple[str, str, FloatArray, bool]]:
+    """Yield name, split, voxels and whether slices are neighbours, for each reference of an entry."""
+    files = sorted(data.glob(entry["files"]))
+    groups = _patients(entry, data)
+    order = sorted(set(groups.values()))
+    for number, file in enumerate(files):
+        place = order.index(groups[file.stem]) if groups else number
+        every = entry.get("validation_every", 0)
+        split = entry.get("split") or ("validation" if place % every == every - 1 else "train")
+        image = load(file, entry["modality"])
+        voxels = image.voxels
+        if entry["modality"] == "CT":
+            voxels = np.clip(voxels, *CT_RANGE)
+        average = entry.get("average", 1)
+        if entry.get("average_every") and number % entry["average_every"]:
+            average = 2
+        name = file.name.split(".")[0]
+        yield name, split, _averaged(voxels, average), image.volume
+        if entry.get("coronal") and min(voxels.shape) >= _CORONAL_FROM:
+            yield f"{name}_coronal", split, np.ascontiguousarray(voxels.swapaxes(0, 1)), True
+
+
+def _patients(entry: dict[str, Any], data: Path) -> dict[str, str]:
+    """Return the patient of each file where a table names them, so that none is on both sides."""
+    if "patients" not in entry:
+        return {}
+    with (data / entry["patients"]).open(newline="") as file:
+        return {row["image_id"]: row["patient_id"] for row in csv.DictReader(file)}
+
+
+def _averaged(voxels: FloatArray, factor: int) -> FloatArray:
+    depth, rows, columns = voxels.shape
+    rows, columns = rows // factor, columns // factor
+    cut = voxels[:, : rows * factor, : columns * factor]
+    blocks = cut.reshape(depth, rows, factor, columns, factor)
+    return np.ascontiguousarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
+
+
+def _describe(voxels: FloatArray, modality: str, volume: bool) -> dict[str, Any]:
+    low, high = np.percentile(voxels[:: max(1, len(voxels) // 10)], (0.5, 99.5))
+    contrast = CT_CONTRAST if modality == "CT" else float(high - low)
+    inside = (-250.0, 300.0) if modality == "CT" else (0.1 * float(np.percentile(voxels, 99.5)), np.inf)
+    return {
+        "contrast": contrast,
+        "noise": quiet_level(voxels, inside),
+        "volume": bool(volume and len(voxels) > 1),
+        "shape": list(voxels.shape),
+    }
+
+
+def main() -> None:
+    """Parse the command line and pack."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder of reference images")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    index = pack(arguments.data, arguments.out)
+    print(f"{len(index)} references, {sum(row['split'] == 'train' for row in index)} of them for training")
+
+
+if __name__ == "__main__":
+    main()
