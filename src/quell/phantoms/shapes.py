@@ -171,6 +171,21 @@ def ellipsoid(
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     v = dy * (cos / np.float32(radii[1])) - dx * (sin / np.float32(radii[1]))
     u = dy * (sin / np.float32(radii[2])) + dx * (cos / np.float32(radii[2]))
+    return Region(window, _depth(canvas.scale, (z, v, u), radii, squareness, outline))
+
+
+def _depth(
+    scale: float,
+    place: tuple[FloatArray, FloatArray, FloatArray],
+    radii: tuple[float, float, float],
+    squareness: float,
+    outline: FloatArray | None,
+) -> FloatArray:
+    """Return (1 - q) / |grad q| in pixels: to first order the distance from where q, the shape's norm, is 1.
+
+    `place` is (z in body units, v and u in radii).
+    """
+    z, v, u = place
     uu, vv = u * u, v * v
     q = uu + vv
     if squareness:
@@ -186,9 +201,9 @@ def ellipsoid(
     if outline is not None:
         q /= _stretch(u, v, outline)
     np.subtract(np.float32(1), q, out=q)
-    q *= np.float32(canvas.scale)
+    q *= np.float32(scale)
     q /= slope
-    return Region(window, q)
+    return q
 
 
 def _stretch(u: FloatArray, v: FloatArray, outline: FloatArray) -> FloatArray:

@@ -71,19 +71,34 @@ def grow_tree(
         starts.append(place)
         ends.append(ahead)
         radii.append(size)
-        place, size = ahead, size * np.float32(0.985)
-        forks = rng.random(len(size)) < forking
-        if len(size) + forks.sum() <= 48 and forks.any():
-            share = rng.uniform(0.2, 0.8, int(forks.sum())).astype(np.float32)
-            place = np.concatenate([place, place[forks]])
-            way = np.concatenate([way, _turned(rng, way[forks], spread)])
-            size = np.concatenate([size, size[forks] * np.cbrt(1 - share)])
-            size[: len(forks)][forks] *= np.cbrt(share)
+        place, way, size = _forked(rng, ahead, way, size * np.float32(0.985), forking, spread)
         alive = size > thinnest
         place, way, size = place[alive], way[alive], size[alive]
         if not len(size):
             break
     return Tubes(np.concatenate(starts), np.concatenate(ends), np.concatenate(radii))
+
+
+def _forked(
+    rng: np.random.Generator,
+    place: FloatArray,
+    way: FloatArray,
+    size: FloatArray,
+    forking: float,
+    spread: float,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Let some branches divide, up to 48 at a time; the new ones come last."""
+    forks = rng.random(len(size)) < forking
+    if not forks.any() or len(size) + forks.sum() > 48:
+        return place, way, size
+    share = rng.uniform(0.2, 0.8, int(forks.sum())).astype(np.float32)
+    divided = size.copy()
+    divided[forks] *= np.cbrt(share)
+    return (
+        np.concatenate([place, place[forks]]),
+        np.concatenate([way, _turned(rng, way[forks], spread)]),
+        np.concatenate([divided, size[forks] * np.cbrt(1 - share)]),
+    )
 
 
 def along(points: FloatArray, radius: float | FloatArray) -> Tubes:

@@ -210,23 +210,29 @@ def low_contrast_phantom(
     rows, columns = shape[1:]
     middle = ((rows - 1) / 2, (columns - 1) / 2)
     body = Insert(middle, body_diameter_mm / 2 / spacing_mm, value - background)
-    placed = kinds * repeats
-    angles = turn + 2 * np.pi * np.arange(len(placed)) / max(len(placed), 1)
-    ring = ring_mm / spacing_mm
-    inserts = tuple(
-        Insert(
-            (float(middle[0] + ring * np.sin(angle)), float(middle[1] + ring * np.cos(angle))),
-            kind.diameter_mm / 2 / spacing_mm,
-            kind.contrast,
-        )
-        for kind, angle in zip(placed, angles, strict=True)
-    )
+    inserts = _ring(middle, kinds * repeats, ring_mm, spacing_mm, turn)
     _check((rows, columns), body, inserts)
     plane = background + body.contrast * disc_coverage((rows, columns), body.radius, body.centre)
     for insert in inserts:
         plane += insert.contrast * disc_coverage((rows, columns), insert.radius, insert.centre)
     voxels = np.ascontiguousarray(np.broadcast_to(plane.astype(np.float32), shape))
     return Phantom(voxels, spacing_mm, body, background, inserts)
+
+
+def _ring(
+    middle: tuple[float, float], kinds: tuple[InsertKind, ...], ring_mm: float, spacing_mm: float, turn: float
+) -> tuple[Insert, ...]:
+    """Place rods at equal angles round the middle."""
+    angles = turn + 2 * np.pi * np.arange(len(kinds)) / max(len(kinds), 1)
+    ring = ring_mm / spacing_mm
+    return tuple(
+        Insert(
+            (float(middle[0] + ring * np.sin(angle)), float(middle[1] + ring * np.cos(angle))),
+            kind.diameter_mm / 2 / spacing_mm,
+            kind.contrast,
+        )
+        for kind, angle in zip(kinds, angles, strict=True)
+    )
 
 
 def _check(shape: tuple[int, int], body: Insert, inserts: tuple[Insert, ...]) -> None:
