@@ -20,7 +20,6 @@ IMAGES = (
     "JPGExtended.dcm",
     "examples_jpeg2k.dcm",
 )
-
 """Files in pydicom's wheel (MIT licence): a CT, two MR, a bone scan, an ultrasound image; no identities."""
 
 Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the demonstration.")]
