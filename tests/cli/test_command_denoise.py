@@ -9,7 +9,7 @@ import pytest
 
 from quell.cli import console
 from quell.cli.main import main
-from quell.errors import InputError
+from quell.errors import InputError, ModelError
 from quell.evaluation.report.record import Status
 from quell.formats.contracts import PassedOver
 from quell.image import Modality
@@ -31,7 +31,7 @@ def test_a_finished_study_ends_with_0_and_a_table(fake_job: Any, capsys: Any) ->
     assert code == 0
     assert err == [console.NOTICE]
     assert "Abdomen" in out
-    assert "20.0 -> 8.00 HU (-60 %)" in out
+    assert "20.0 -> 8.00 HU (-60%)" in out
     assert "abdomen (3 files)" in out
 
 
@@ -132,6 +132,18 @@ def test_an_interruption_ends_with_130_and_one_line(fake_job: Any, capsys: Any) 
     code, _, err = run(capsys, "study", "-o", "out")
     assert code == 130
     assert [line for line in errors(err) if line] == ["quell: error: interrupted"]
+
+
+def test_an_unknown_model_ends_with_2_before_any_work(
+    fake_job: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_card(identifier: str) -> None:
+        raise ModelError(f"unknown model {identifier!r}")
+
+    monkeypatch.setattr("quell.models.registry.find_card", find_card)
+    code, out, err = run(capsys, "study", "-o", "out", "--model", "no.such")
+    assert (code, out, errors(err)) == (2, "", ["quell: error: unknown model 'no.such'"])
+    assert fake_job.calls == []
 
 
 def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:

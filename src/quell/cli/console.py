@@ -78,7 +78,7 @@ def common_folder(files: Iterable[Path]) -> Path | None:
 
 
 def _done_table(record: StudyRecord) -> Table:
-    table = _table("Series", "Done", "Noise", "Time", "Written to")
+    table = _table("Series", "Denoised", "Noise", "Time", "Written to")
     for series in record.series:
         spent = wording.seconds(sum(series.seconds.values())) if series.seconds else ""
         _add(table, series.name, _done(series), _noise(series), spent, _written(series))
@@ -88,7 +88,7 @@ def _done_table(record: StudyRecord) -> Table:
 def _done(series: SeriesRecord) -> str:
     if series.status.value != "done":
         return series.status.value
-    return f"denoised, {wording.plural(series.shape[0], 'slice')}"
+    return wording.plural(series.shape[0], "slice")
 
 
 def _noise(series: SeriesRecord) -> str:
@@ -97,7 +97,7 @@ def _noise(series: SeriesRecord) -> str:
         return ""
     if after is None:
         return wording.quantity(before.level, series.units)
-    change = wording.change(before.level, after.level).replace("\N{MINUS SIGN}", "-")
+    change = wording.change(before.level, after.level).replace("\N{MINUS SIGN}", "-").replace(" ", "")
     levels = f"{wording.number(before.level)} -> {wording.quantity(after.level, series.units)}"
     return f"{levels} ({change})" if change else levels
 
@@ -136,7 +136,8 @@ def _table(*headings: str) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        long = heading in ("Series", "Written to", "Would write")
+        table.add_column(heading, overflow="fold", no_wrap=not long)
     return table
 
 

@@ -18,11 +18,9 @@ IMAGES = (
     "MR_small.dcm",
     "examples_overlay.dcm",
     "JPGExtended.dcm",
-    "examples_palette.dcm",
-    "examples_rgb_color.dcm",
+    "examples_jpeg2k.dcm",
 )
-
-"""Files in pydicom's wheel (MIT licence): CT, two MR, a bone scan, two ultrasound images; no identities."""
+"""Files in pydicom's wheel (MIT licence): a CT, two MR, a bone scan, an ultrasound image; no identities."""
 
 Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the demonstration.")]
 

@@ -134,6 +134,7 @@ def denoise(
     source = _one_study(study, study_option)
     _check_strength(strength)
     level = _parse_sigma(sigma)
+    _check_model(model)
     from quell.formats.contracts import WriteOptions
     from quell.job import JobSettings
 
@@ -192,6 +193,14 @@ def _check_strength(strength: float) -> None:
     # Written so that NaN fails too.
     if not 0.0 <= strength <= 1.0:
         raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
+
+
+def _check_model(identifier: str | None) -> None:
+    # An unknown model is a wrong argument, not a failure of every series.
+    if identifier is not None:
+        from quell.models.registry import find_card
+
+        find_card(identifier)
 
 
 def _parse_sigma(text: str) -> float | None:

@@ -46,7 +46,7 @@ def test_the_page_says_everything(make_record: Any, make_series: Any, tmp_path: 
         "abdomen/ (3 files)",
         "12 voxels",
         "1 slice is missing",
-        "the noise is stronger than in training",
+        "The noise is stronger than in training",
         "frame 12 is cut",
         "a localizer",
         "truncated",

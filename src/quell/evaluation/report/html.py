@@ -141,6 +141,7 @@ def _template() -> Template:
         plural=wording.plural,
         unit=wording.unit,
         quantity=wording.quantity,
+        sentence=wording.sentence,
     )
     return environment.get_template("study.html.j2")
 

@@ -94,7 +94,7 @@ def plates(picture: Picture, units: str, pixel: tuple[float, float] | None = Non
     box = detail_box(picture) if max(rows, columns) >= DETAIL_FROM else None
     factor = _display_factor(rows, columns)
     yield Plate(
-        title=(picture.caption[:1].upper() + picture.caption[1:]) or "Slice",
+        title=wording.sentence(picture.caption) or "Slice",
         scale=_scale_words(factor, rows, columns, pixel),
         panels=_panels(picture, (0, 0, rows, columns), factor, units),
         units=units,

@@ -116,6 +116,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{ending}"
 
 
+def sentence(words: str) -> str:
+    """Return words that begin with a capital, the rest as it is."""
+    return words[:1].upper() + words[1:]
+
+
 def output_format(name: str) -> str:
     """Return what a series of this format is written as."""
     return _FORMATS.get(name, name)
