@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quell.errors import ModelError
-from quell.image import Modality
 from quell.models.card import ModelCard
+
+if TYPE_CHECKING:
+    from quell.image import Modality
 
 WEIGHTS = Path(__file__).parent / "weights"
 CARD = "card.json"

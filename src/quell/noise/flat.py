@@ -13,41 +13,39 @@ SIDE = 8
 """Side in pixels of the blocks that are looked at."""
 
 _SLICES = 12
-_FLAT_SHARE = 0.25
+_MOSTLY_NOISE = (0.5, 1.3)
 
 
-def flat_noise_ratio(before: Image, after: FloatArray) -> float:
+def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> float:
     """Return how much of the noise of the flat parts is left after denoising.
 
-    In the quarter of all blocks that vary least before, the standard deviation around a fitted
-    plane is compared block by block.
+    Flat are the blocks whose standard deviation around a fitted plane is about the noise level that
+    was estimated there; in them it is compared before and after, block by block.
 
     Parameters
     ----------
     before : Image
     after : ndarray of float32, shape (z, y, x)
+    level : ndarray of float32, shape (z, rows, columns)
+        Noise level on a grid of blocks of side `SIDE`, in the units of the image.
 
     Returns
     -------
     float
-        Median over the blocks of SD after over SD before; 1 where no block can be judged.
+        Median over the flat blocks of SD after over SD before; 1 where no block is flat.
     """
-    first, second = [], []
-    depth = before.shape[0]
+    ratios = []
+    depth, height, width = before.shape
     for z in np.unique(np.linspace(0, depth - 1, min(depth, _SLICES)).astype(int)):
-        blocks = _blocks(before.voxels[z])
-        usable = np.ones(len(blocks), bool)
+        sd_before = _detrended_sd(_blocks(before.voxels[z]))
+        sd_after = _detrended_sd(_blocks(after[z]))
+        expected = level[z, : height // SIDE, : width // SIDE].ravel()
+        flat = (sd_before > _MOSTLY_NOISE[0] * expected) & (sd_before < _MOSTLY_NOISE[1] * expected)
         if before.padding is not None:
-            usable = ~_blocks(before.padding[z]).any(axis=1)
-        first.append(_detrended_sd(blocks[usable]))
-        second.append(_detrended_sd(_blocks(after[z])[usable]))
-    sd_before, sd_after = np.concatenate(first), np.concatenate(second)
-    real = sd_before > 0
-    if not real.any():
-        return 1.0
-    sd_before, sd_after = sd_before[real], sd_after[real]
-    flat = sd_before <= np.quantile(sd_before, _FLAT_SHARE)
-    return float(np.median(sd_after[flat] / sd_before[flat]))
+            flat &= ~_blocks(before.padding[z]).any(axis=1)
+        ratios.append(sd_after[flat] / sd_before[flat])
+    found = np.concatenate(ratios)
+    return float(np.median(found)) if found.size else 1.0
 
 
 def _blocks(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -31,7 +31,7 @@ def summarise(record: SeriesRecord, image: Image, result: Denoised) -> SeriesRec
     power = radial_power(result.noise.descriptor)
     frequencies = tuple(float(f) for f in bin_centres())
     before = NoiseSummary(median, p5, p95, frequencies, tuple(float(p) for p in power))
-    left = flat_noise_ratio(image, result.image.voxels)
+    left = flat_noise_ratio(image, result.image.voxels, result.noise.level)
     after = NoiseSummary(median * left, p5 * left, p95 * left)
     warnings = record.warnings
     if median == 0:
@@ -50,7 +50,7 @@ def _chosen(image: Image) -> tuple[int, ...]:
 
 def _picture(image: Image, after: FloatArray, z: int, limit: float) -> Picture:
     _, dy, dx = image.geometry.spacing
-    kind = "slice" if image.volume else "frame"
+    kind = "slice" if image.volume or image.shape[0] == 1 else "frame"
     caption = f"{kind} {z + 1} of {image.shape[0]}"
     before = image.voxels[z].copy()
     window = display_window(image, z)
