@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +30,7 @@ class OpenVINORuntime:
     """
 
     def __init__(self, device: str = "auto", threads: int | None = None) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise ModelError(f"OpenVINO cannot be loaded: {error}") from error
-        self._core: Any = openvino.Core()
+        self._core: Any = _load().Core()
         self._device = "GPU" if device == "gpu" else "CPU"
         self._threads = threads
         if not any(name.startswith(self._device) for name in self._core.available_devices):
@@ -65,6 +62,22 @@ class OpenVINORuntime:
         if self._device == "CPU" and self._threads:
             options["INFERENCE_NUM_THREADS"] = str(self._threads)
         return options
+
+
+def _load() -> Any:
+    """Import OpenVINO without its converter, which Quell does not use and which brings telemetry."""
+    converter = "openvino.tools.ovc"
+    hide = "openvino" not in sys.modules
+    if hide:
+        sys.modules[converter] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise ModelError(f"OpenVINO cannot be loaded: {error}") from error
+    finally:
+        if hide:
+            del sys.modules[converter]
+    return openvino
 
 
 class _Requests:
