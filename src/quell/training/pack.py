@@ -9,7 +9,7 @@ import argparse
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +50,42 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
     """
     out.mkdir(parents=True, exist_ok=True)
     index = []
-    for entry in json.loads(manifest.read_text()):
-        for name, split, voxels, volume in _references(entry, data):
-            row = _describe(voxels, entry["modality"], volume)
-            row |= {"file": f"{split}_{entry['modality']}_{name}.npy", "split": split}
-            row |= {"modality": entry["modality"], "source": entry["source"]}
-            np.save(out / row["file"], voxels)
+    for entry in read_manifest(manifest):
+        for found in references(entry, data):
+            row = _describe(found)
+            row["file"] = f"{found.split}_{found.modality}_{found.name}.npy"
+            row["source"] = entry["source"]
+            np.save(out / row["file"], found.voxels)
             index.append(row)
     (out / "index.json").write_text(json.dumps(index, indent=1))
     return index
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One reference of the manifest.
+
+    Attributes
+    ----------
+    name, modality : str
+    split : str
+        ``"train"`` or ``"validation"``.
+    voxels : ndarray of float32, shape (z, y, x)
+    volume : bool
+        True when slices are neighbours.
+    """
+
+    name: str
+    modality: str
+    split: str
+    voxels: FloatArray
+    volume: bool
+
+
+def read_manifest(manifest: Path = MANIFEST) -> list[dict[str, Any]]:
+    """Return the entries of a manifest of reference images."""
+    entries: list[dict[str, Any]] = json.loads(manifest.read_text())
+    return entries
 
 
 def load(path: Path, modality: str) -> Image:
@@ -70,15 +97,17 @@ def load(path: Path, modality: str) -> Image:
     return image
 
 
-def _references(entry: dict[str, Any], data: Path) -> Iterator[tuple[str, str, FloatArray, bool]]:
-    """Yield name, split, voxels and whether slices are neighbours, for each reference of an entry."""
+def references(entry: dict[str, Any], data: Path, split: str | None = None) -> Iterator[Found]:
+    """Yield the references of an entry of the manifest, those of one split only where it is named."""
     files = sorted(data.glob(entry["files"]))
     groups = _patients(entry, data)
     order = sorted(set(groups.values()))
     for number, file in enumerate(files):
         place = order.index(groups[file.stem]) if groups else number
         every = entry.get("validation_every", 0)
-        split = entry.get("split") or ("validation" if place % every == every - 1 else "train")
+        side = entry.get("split") or ("validation" if place % every == every - 1 else "train")
+        if split not in (None, side):
+            continue
         image = load(file, entry["modality"])
         voxels = image.voxels
         if entry["modality"] == "CT":
@@ -87,9 +116,10 @@ def _references(entry: dict[str, Any], data: Path) -> Iterator[tuple[str, str, F
         if entry.get("average_every") and number % entry["average_every"]:
             average = 2
         name = file.name.split(".")[0]
-        yield name, split, _averaged(voxels, average), image.volume
+        yield Found(name, entry["modality"], side, _averaged(voxels, average), image.volume)
         if entry.get("coronal") and min(voxels.shape) >= _CORONAL_FROM:
-            yield f"{name}_coronal", split, np.ascontiguousarray(voxels.swapaxes(0, 1)), True
+            coronal = np.ascontiguousarray(voxels.swapaxes(0, 1))
+            yield Found(f"{name}_coronal", entry["modality"], side, coronal, True)
 
 
 def _patients(entry: dict[str, Any], data: Path) -> dict[str, str]:
@@ -108,14 +138,16 @@ def _averaged(voxels: FloatArray, factor: int) -> FloatArray:
     return np.ascontiguousarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def _describe(voxels: FloatArray, modality: str, volume: bool) -> dict[str, Any]:
+def _describe(found: Found) -> dict[str, Any]:
+    voxels, ct = found.voxels, found.modality == "CT"
     low, high = np.percentile(voxels[:: max(1, len(voxels) // 10)], (0.5, 99.5))
-    contrast = CT_CONTRAST if modality == "CT" else float(high - low)
-    inside = (-250.0, 300.0) if modality == "CT" else (0.1 * float(np.percentile(voxels, 99.5)), np.inf)
+    inside = (-250.0, 300.0) if ct else (0.1 * float(np.percentile(voxels, 99.5)), np.inf)
     return {
-        "contrast": contrast,
+        "modality": found.modality,
+        "split": found.split,
+        "contrast": CT_CONTRAST if ct else float(high - low),
         "noise": quiet_level(voxels, inside),
-        "volume": bool(volume and len(voxels) > 1),
+        "volume": found.volume and len(voxels) > 1,
         "shape": list(voxels.shape),
     }
 
