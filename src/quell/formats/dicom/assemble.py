@@ -119,7 +119,7 @@ def _parallel_bundles(frames: list[Frame]) -> list[list[Frame]]:
 
 def _draft(stack: Stack) -> _Draft:
     planes = [frame.plane for frame in stack.frames]
-    notes = ()
+    notes: tuple[str, ...] = ()
     if not planes[0].placed:
         notes = ("position in the patient is not given: each slice is treated alone",)
     return _Draft(stack, stack_geometry(planes), notes)

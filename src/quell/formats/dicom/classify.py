@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+from pydicom.tag import Tag
+from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from quell.formats.dicom import tags
 from quell.formats.dicom.functional import is_enhanced, macro
@@ -81,6 +82,8 @@ _MAPS = {
     ),
     *("VELOCITY", "STD_DEVIATION", "DIVISION", "MULTIPLICATION"),
 }
+_GE_RAW_DATA_TYPE = Tag(0x0043, 0x102F)
+_PHILIPS_SCALE_SLOPE = Tag(0x2005, 0x100E)
 _MAP_NAME = re.compile(r"(^|[_ -])MAP$")
 _HU_TYPES = {"", "HU", "HU_MOD", "US"}
 _NM_KINDS = {"STATIC", "WHOLE BODY", "DYNAMIC", "GATED", "RECON TOMO", "RECON GATED TOMO"}
@@ -185,9 +188,9 @@ def notes_on(header: Dataset) -> tuple[str, ...]:
         notes.append("for presentation: the maker's processing has altered the noise")
     if intent == "FOR PROCESSING":
         notes.append("for processing: not meant for reading")
-    if "ModalityLUTSequence" in header:
+    if tags.has(header, "ModalityLUTSequence"):
         notes.append("has a modality lookup table: stored values are used as they are")
-    if 0x2005100E in header:
+    if _PHILIPS_SCALE_SLOPE in header:
         notes.append("Philips scale slope is left aside: values are displayed values")
     return tuple(notes)
 
@@ -246,9 +249,12 @@ def _is_map(values: set[str]) -> bool:
 
 def _ge_component(header: Dataset) -> str | None:
     """Return what GE's private Raw Data Type (0043,102F) says: 1 phase, 2 real, 3 imaginary."""
+    if _GE_RAW_DATA_TYPE not in header:
+        return None
     try:
-        return _GE_COMPONENTS.get(int(header[0x0043102F].value))
-    except (KeyError, TypeError, ValueError):
+        return _GE_COMPONENTS.get(int(header[_GE_RAW_DATA_TYPE].value))
+    except Exception:
+        # A private element may hold anything.
         return None
 
 

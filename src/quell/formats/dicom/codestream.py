@@ -1,14 +1,21 @@
-"""The size that a compressed frame itself declares, read before it is unpacked.
+"""What a compressed frame itself declares, read before it is unpacked.
 
-A decoder allocates what the codestream asks for, whatever the DICOM header says.
+A decoder allocates what the codestream asks for, whatever the DICOM header says, and GDCM brings
+down the process over some damaged streams: they must not reach it.
 """
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 
-_JPEG_NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+_STAND_ALONE = {0x01, *range(0xD0, 0xD9)}
+_FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+_GDCM_FRAME_HEADERS = {0xC0, 0xC1, 0xC3}
+_HUFFMAN, _SCAN = 0xC4, 0xDA
+_IN_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_MAX_CODES = 256
 
 
 def declared_size(frame: bytes) -> tuple[int, int] | None:
@@ -17,14 +24,65 @@ def declared_size(frame: bytes) -> tuple[int, int] | None:
     Run-length encoded frames declare no size.
     """
     if frame[:4] == b"\xff\x4f\xff\x51":
-        return _jpeg2000(frame)
+        return _jpeg2000_size(frame)
     if frame[:8] == b"\x00\x00\x00\x0cjP  ":
         start = frame.find(b"\xff\x4f\xff\x51")
-        return _jpeg2000(frame[start:]) if start >= 0 else None
-    return _jpeg(frame) if frame[:2] == b"\xff\xd8" else None
+        return _jpeg2000_size(frame[start:]) if start >= 0 else None
+    for marker, segment, _ in _segments(frame):
+        if marker in _FRAME_HEADERS and len(segment) >= 5:
+            rows, columns = struct.unpack(">HH", segment[1:5])
+            return rows, columns
+    return None
 
 
-def _jpeg2000(frame: bytes) -> tuple[int, int] | None:
+def check_jpeg(frame: bytes, bits: int) -> None:
+    """Refuse a JPEG stream whose structure is damaged (ISO/IEC 10918-1 annex B).
+
+    Parameters
+    ----------
+    frame : bytes
+        Of one grey frame.
+    bits : int
+        Bits allocated for each value.
+
+    Raises
+    ------
+    ValueError
+        If a marker segment is cut off or contradicts the image.
+    """
+    headers = []
+    for marker, segment, end in _segments(frame):
+        if marker in _FRAME_HEADERS:
+            _check_frame_header(marker, segment, bits)
+            headers.append(segment)
+        if marker == _HUFFMAN:
+            _check_huffman(segment)
+        if marker == _SCAN:
+            if len(headers) != 1 or len(segment) != 6 or segment[:2] != bytes((1, headers[0][6])):
+                raise ValueError("damaged scan header")
+            _check_scan(frame, end)
+            return
+    raise ValueError("no scan")
+
+
+def _segments(frame: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, content and end of each segment up to the first scan's header."""
+    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while at + 4 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF or marker in _STAND_ALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int(struct.unpack(">H", frame[at + 2 : at + 4])[0])
+        if length < 2 or at + 2 + length > len(frame):
+            return
+        yield marker, frame[at + 4 : at + 2 + length], at + 2 + length
+        if marker == _SCAN:
+            return
+        at += 2 + length
+
+
+def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
     """Read the SIZ marker (ISO/IEC 15444-1 A.5.1)."""
     if len(frame) < 24:
         return None
@@ -32,18 +90,33 @@ def _jpeg2000(frame: bytes) -> tuple[int, int] | None:
     return bottom - top, right - left
 
 
-def _jpeg(frame: bytes) -> tuple[int, int] | None:
-    """Find the start-of-frame marker (ISO/IEC 10918-1 B.2.2; SOF55 of ISO/IEC 14495-1)."""
-    at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker in _JPEG_FRAMES:
-            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])
-            return rows, columns
-        if marker == 0xFF:
-            at += 1
-        elif marker in _JPEG_NO_LENGTH:
-            at += 2
-        else:
-            at += 2 + int(struct.unpack(">H", frame[at + 2 : at + 4])[0])
-    return None
+def _check_frame_header(marker: int, segment: bytes, bits: int) -> None:
+    if marker not in _GDCM_FRAME_HEADERS or len(segment) != 9 or segment[5] != 1 or segment[7] != 0x11:
+        raise ValueError("unexpected frame header")
+    if not 2 <= segment[0] <= bits or (segment[0] > 8) != (bits > 8) or segment[8] > 3:
+        raise ValueError("unexpected precision")
+
+
+def _check_huffman(segment: bytes) -> None:
+    """Check that each table's code counts fit a prefix code and the segment's length."""
+    at = 0
+    while at < len(segment):
+        counts = segment[at + 1 : at + 17]
+        room = 1
+        for count in counts:
+            room = 2 * room - count
+            if room < 0:
+                raise ValueError("overfull Huffman table")
+        total = sum(counts)
+        if len(counts) < 16 or total > _MAX_CODES or segment[at] & 0x0F > 3 or segment[at] >> 4 > 1:
+            raise ValueError("damaged Huffman table")
+        at += 17 + total
+    if at != len(segment):
+        raise ValueError("damaged Huffman table")
+
+
+def _check_scan(frame: bytes, start: int) -> None:
+    """Check that only restarts interrupt the coded values up to the end of the image."""
+    found = _IN_SCAN.search(frame, start)
+    if found is None or found.group()[-1] != 0xD9:
+        raise ValueError("marker inside the scan, or no end of image")

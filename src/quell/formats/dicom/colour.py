@@ -31,4 +31,5 @@ def luminance(rgb: npt.NDArray[np.integer[Any]], lossy: bool) -> npt.NDArray[np.
     if not lossy or spread.max() > _LOSSY_TOLERANCE:
         return None
     mixed = 0.299 * red + 0.587 * green + 0.114 * blue
-    return np.rint(mixed).astype(rgb.dtype)
+    grey: npt.NDArray[np.integer[Any]] = np.rint(mixed).astype(rgb.dtype)
+    return grey

@@ -12,13 +12,15 @@ import numpy.typing as npt
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import JPEGExtended12Bit
 
 from quell.errors import InputError
 from quell.formats.dicom.classify import is_lossy
-from quell.formats.dicom.codestream import declared_size
+from quell.formats.dicom.codestream import check_jpeg, declared_size
 from quell.formats.dicom.colour import luminance
 from quell.formats.dicom.decoders import decoding_plugin
 from quell.formats.dicom.instance import FrameRef, Instance
+from quell.formats.dicom.jpeg12 import decode_jpeg12
 from quell.formats.dicom.layout import PixelLayout, pixel_layout
 from quell.formats.dicom.padding import PaddingRule, outside_regions, padding_rule
 from quell.formats.dicom.rescale import Rescale, rescale_of, units_of
@@ -181,21 +183,36 @@ def _iterate_decoder(
 ) -> Iterator[IntArray]:
     """Decode by pydicom's decoders: compressed, big-endian or colour pixels."""
     options = _decoder_options(file, instance, layout)
-    plugin = ""
+    offsets = options.get("extended_offsets")
     if layout.encapsulated:
-        plugin = decoding_plugin(layout.transfer_syntax, instance.path)
-        _check_codestreams(file, instance, layout, options.get("extended_offsets"))
-    file.seek(layout.pixels.offset)
-    decoder = get_decoder(layout.transfer_syntax)
+        options["decoding_plugin"] = decoding_plugin(layout.transfer_syntax, instance.path)
     try:
-        decoded = decoder.iter_array(file, indices=frames, decoding_plugin=plugin, **options)
-        for values, _ in decoded:
+        if layout.encapsulated:
+            _check_codestreams(file, instance, layout, offsets)
+        if layout.transfer_syntax == JPEGExtended12Bit and layout.allocated == 16:
+            yield from _iterate_jpeg12(file, layout, frames, offsets)
+            return
+        file.seek(layout.pixels.offset)
+        decoder = get_decoder(layout.transfer_syntax)
+        for values, _ in decoder.iter_array(file, indices=frames, **options):
             yield values.astype(values.dtype.newbyteorder("="), copy=False)
     except InputError:
         raise
     except Exception as error:
-        # The decoders raise errors of every kind for damaged streams.
+        # Decoders raise errors of every kind for damaged streams.
         raise InputError(instance.path, f"pixel data cannot be decoded ({type(error).__name__})") from error
+
+
+def _iterate_jpeg12(
+    file: BinaryIO, layout: PixelLayout, frames: Sequence[int], offsets: tuple[bytes, bytes] | None
+) -> Iterator[IntArray]:
+    file.seek(layout.pixels.offset)
+    wanted = set(frames)
+    streams = generate_frames(file, number_of_frames=layout.frames, extended_offsets=offsets)
+    for number, stream in enumerate(streams):
+        if number in wanted:
+            values = decode_jpeg12(stream, layout.rows, layout.columns)
+            yield _significant_bits(values.astype(np.int16 if layout.signed else np.uint16), layout)
 
 
 def _decoder_options(file: BinaryIO, instance: Instance, layout: PixelLayout) -> dict[str, Any]:
@@ -224,20 +241,19 @@ def _decoder_options(file: BinaryIO, instance: Instance, layout: PixelLayout) ->
 def _check_codestreams(
     file: BinaryIO, instance: Instance, layout: PixelLayout, offsets: tuple[bytes, bytes] | None
 ) -> None:
-    """Compare the size that each compressed frame declares with the header's, before unpacking."""
+    """Compare what each compressed frame declares with the header, before unpacking."""
+    to_gdcm = decoding_plugin(layout.transfer_syntax, instance.path) == "gdcm"
+    if to_gdcm and layout.samples > 1:
+        raise ColourImage(instance.path, "a colour image")
     file.seek(layout.pixels.offset)
-    try:
-        for frame in generate_frames(file, number_of_frames=layout.frames, extended_offsets=offsets):
-            size = declared_size(frame)
-            if size is not None and size != (layout.rows, layout.columns):
-                raise InputError(
-                    instance.path,
-                    f"a compressed frame of {size[0]}x{size[1]} in {layout.rows}x{layout.columns}",
-                )
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(instance.path, f"damaged compressed pixel data ({type(error).__name__})") from error
+    expected = layout.rows, layout.columns
+    for frame in generate_frames(file, number_of_frames=layout.frames, extended_offsets=offsets):
+        size = declared_size(frame)
+        if size is not None and size != expected:
+            reason = f"a compressed frame of {size[0]}x{size[1]} in an image of {expected[0]}x{expected[1]}"
+            raise InputError(instance.path, reason)
+        if to_gdcm:
+            check_jpeg(frame, layout.allocated)
 
 
 def _grey(values: IntArray, instance: Instance, layout: PixelLayout) -> IntArray:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
-    UID,
     HTJ2K,
     JPEG2000,
+    UID,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,

@@ -61,8 +61,8 @@ def find_series(files: Sequence[Path], root: Path) -> Found:
 def _with_counts(series: DicomSeries, copies: dict[str, int], damaged: dict[str, int]) -> DicomSeries:
     uid = tags.uid(series.instances[0].header, "SeriesInstanceUID")
     notes = list(series.notes)
-    if copies.get(uid):
-        notes.append(f"{copies[uid]} duplicate files left out")
-    if damaged.get(uid):
-        notes.append(f"{damaged[uid]} damaged files left out")
+    for kind, counts in (("duplicate", copies), ("damaged", damaged)):
+        count = counts.get(uid, 0)
+        if count:
+            notes.append(f"{count} {kind} file{'s' if count > 1 else ''} left out")
     return replace(series, notes=tuple(notes))

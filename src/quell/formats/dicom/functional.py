@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from quell.formats.dicom import tags
 
 
 def is_enhanced(header: Dataset) -> bool:
     """Whether the object describes its frames by functional groups."""
-    return "PerFrameFunctionalGroupsSequence" in header or "SharedFunctionalGroupsSequence" in header
+    return tags.has(header, "PerFrameFunctionalGroupsSequence") or tags.has(
+        header, "SharedFunctionalGroupsSequence"
+    )
 
 
 def macro(header: Dataset, frame: int, keyword: str) -> Dataset | None:
@@ -17,13 +20,11 @@ def macro(header: Dataset, frame: int, keyword: str) -> Dataset | None:
 
     A macro is either per frame or shared by all frames, never both (PS3.3 C.7.6.16.1.1).
     """
+    groups: list[Dataset] = []
     per_frame = tags.value(header, "PerFrameFunctionalGroupsSequence")
-    if per_frame is not None and frame < len(per_frame):
-        found = tags.items(per_frame[frame], keyword)
-        if found:
-            return found[0]
-    for group in tags.items(header, "SharedFunctionalGroupsSequence")[:1]:
-        found = tags.items(group, keyword)
-        if found:
-            return found[0]
-    return None
+    if isinstance(per_frame, Sequence) and frame < len(per_frame):
+        groups.append(per_frame[frame])
+    shared = tags.value(header, "SharedFunctionalGroupsSequence")
+    if isinstance(shared, Sequence):
+        groups.append(shared[0])
+    return next((item for group in groups for item in tags.items(group, keyword)), None)

@@ -94,10 +94,8 @@ def pixel_layout(instance: Instance) -> PixelLayout:
 
 
 def _positive(instance: Instance, keyword: str, default: int | None = None) -> int:
-    if keyword not in instance.header and default is not None:
-        return default
     found = tags.integer(instance.header, keyword)
-    if found is None and default is not None and tags.value(instance.header, keyword) is None:
+    if found is None and default is not None and not tags.words(instance.header, keyword):
         return default
     if found is None:
         raise InputError(instance.path, f"{keyword} is missing or unreadable")

@@ -50,7 +50,7 @@ def padding_rule(header: Dataset, modality: Modality, rescale: Rescale) -> Paddi
     circular field of view with such a constant without always declaring it.
     """
     below = None
-    if modality is Modality.CT and rescale.slope > 0 and "ModalityLUTSequence" not in header:
+    if modality is Modality.CT and rescale.slope > 0 and not tags.has(header, "ModalityLUTSequence"):
         below = (_CT_NOTHING_HU - rescale.intercept) / rescale.slope
     low = _stored(header, "PixelPaddingValue")
     high = _stored(header, "PixelPaddingRangeLimit")

@@ -56,7 +56,7 @@ def plane_of(header: Dataset, frame: int = 0) -> Plane:
     """Return where one frame, counted from 0, lies."""
     if is_enhanced(header):
         return _from_groups(header, frame)
-    if "DetectorInformationSequence" in header:
+    if tags.has(header, "DetectorInformationSequence"):
         return _from_detector(header, frame)
     return _plane(header, header, header)
 

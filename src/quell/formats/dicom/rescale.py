@@ -35,7 +35,7 @@ def rescale_of(header: Dataset, frame: int = 0) -> Rescale:
     group: Dataset | None = header
     if is_enhanced(header):
         group = macro(header, frame, "PixelValueTransformationSequence")
-    if group is None or "ModalityLUTSequence" in group:
+    if group is None or tags.has(group, "ModalityLUTSequence"):
         return Rescale()
     slope = _given(group, "RescaleSlope", 1.0)
     if slope == 0:
@@ -45,7 +45,7 @@ def rescale_of(header: Dataset, frame: int = 0) -> Rescale:
 
 def units_of(header: Dataset, modality: Modality) -> str:
     """Return the units of the rescaled values, ``"arbitrary"`` where the header names none."""
-    if "ModalityLUTSequence" in header:
+    if tags.has(header, "ModalityLUTSequence"):
         return "arbitrary"
     if modality is Modality.CT:
         return "HU" if _rescale_type(header) in ("", "HU", "HU_MOD") else "arbitrary"
@@ -57,11 +57,9 @@ def units_of(header: Dataset, modality: Modality) -> str:
 
 
 def _given(group: Dataset, keyword: str, default: float) -> float:
-    if keyword not in group:
-        return default
     found = tags.number(group, keyword)
     # A value that cannot be read must not pass as the default: the units would be wrong unseen.
-    if found is None and (group.get_item(keyword).value not in (None, b"", "")):
+    if found is None and any(tags.words(group, keyword)):
         raise ValueError(f"{keyword} is unreadable")
     return default if found is None else found
 

@@ -7,11 +7,24 @@ be read as what it should be, and leaves it to the caller whether that matters.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+
+_TEXT = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UI"))
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "US or SS": "H"}
+
+
+def has(header: Dataset, keyword: str) -> bool:
+    """Whether an element is there, empty or not."""
+    return _tag(keyword) in header
 
 
 def value(header: Dataset, keyword: str) -> Any:
@@ -28,21 +41,17 @@ def value(header: Dataset, keyword: str) -> Any:
 
 def number(header: Dataset, keyword: str) -> float | None:
     """Return the first value as a finite number, or None."""
-    found = value(header, keyword)
-    if isinstance(found, (MultiValue, list, tuple)):
-        found = found[0]
-    return _finite(found)
+    found = _values(header, keyword)
+    return _finite(found[0]) if found else None
 
 
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """Return exactly `count` finite numbers, or None."""
-    found = value(header, keyword)
-    if count == 1 and not isinstance(found, (MultiValue, list, tuple)):
-        found = [found]
-    if not isinstance(found, (MultiValue, list, tuple)) or len(found) != count:
+    found = _values(header, keyword)
+    if len(found) != count:
         return None
-    converted = [_finite(one) for one in found]
-    return None if any(one is None for one in converted) else tuple(x for x in converted if x is not None)
+    converted = tuple(x for x in map(_finite, found) if x is not None)
+    return converted if len(converted) == count else None
 
 
 def integer(header: Dataset, keyword: str) -> int | None:
@@ -53,11 +62,7 @@ def integer(header: Dataset, keyword: str) -> int | None:
 
 def words(header: Dataset, keyword: str) -> tuple[str, ...]:
     """Return all values as upper-case text without surrounding blanks."""
-    found = value(header, keyword)
-    if found is None:
-        return ()
-    many = found if isinstance(found, (MultiValue, list, tuple)) else [found]
-    return tuple(str(one).strip().upper() for one in many)
+    return tuple(str(one).strip(" \0").upper() for one in _values(header, keyword))
 
 
 def word(header: Dataset, keyword: str) -> str:
@@ -68,16 +73,58 @@ def word(header: Dataset, keyword: str) -> str:
 
 def uid(header: Dataset, keyword: str) -> str:
     """Return a unique identifier without padding, or ``""``."""
-    return word(header, keyword).strip("\0 ")
+    return word(header, keyword)
 
 
 def items(header: Dataset, keyword: str) -> Sequence[Dataset]:
     """Return the items of a sequence; empty where it is absent or no sequence."""
+    if not has(header, keyword):
+        return []
     found = value(header, keyword)
     try:
         return [item for item in found if isinstance(item, Dataset)] if found is not None else []
     except TypeError:
         return []
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return Tag(tag)
+
+
+@cache
+def _vr(keyword: str) -> str:
+    return dictionary_VR(_tag(keyword))
+
+
+def _values(header: Dataset, keyword: str) -> Sequence[Any]:
+    """Return an element's values, however many; empty where there is none.
+
+    The bytes of plain elements are read here: pydicom's conversion, which also validates, takes
+    longer than all the rest of finding a series.
+    """
+    element = header.get_item(_tag(keyword))
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        vr = element.VR or _vr(keyword)
+        if vr in _TEXT:
+            text = element.value.decode("latin-1").strip(" \0")
+            return text.split("\\") if text else ()
+        if vr in _BINARY:
+            return _unpack(element.value, _BINARY[vr], element.is_little_endian)
+    if element is None:
+        return ()
+    found = value(header, keyword)
+    if found is None:
+        return ()
+    return found if isinstance(found, (MultiValue, list, tuple)) else (found,)
+
+
+def _unpack(data: bytes, kind: str, little: bool) -> Sequence[Any]:
+    count = len(data) // struct.calcsize("<" + kind)
+    return struct.unpack_from(f"{'<' if little else '>'}{count}{kind}", data)
 
 
 def _finite(found: Any) -> float | None:

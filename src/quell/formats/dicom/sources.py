@@ -1,0 +1,83 @@
+"""Which source frames went into a derived one, as references (PS3.3 C.7.6.1.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+
+from quell.formats.dicom import codes, tags
+from quell.formats.dicom.instance import FrameRef, Instance
+
+
+def frames_used(index: int, count: int, slices_used: int, gaps: Sequence[int], volume: bool) -> list[int]:
+    """Return the z indices that fed one output slice, the slice itself first, then by distance.
+
+    Parameters
+    ----------
+    index, count : int
+        The output slice, and how many there are.
+    slices_used : int
+        How many slices the model reads, the slice itself in the middle.
+    gaps : sequence of int
+        Indices after which a slice is missing; what lies behind is no neighbour.
+    volume : bool
+        False for frames that are no neighbours in space.
+    """
+    used = [index]
+    if not volume:
+        return used
+    for step in range(1, slices_used // 2 + 1):
+        if index - step >= 0 and not any(index - step <= gap < index for gap in gaps):
+            used.append(index - step)
+        if index + step < count and not any(index <= gap < index + step for gap in gaps):
+            used.append(index + step)
+    return used
+
+
+def source_item(header: Dataset, frames: Sequence[int] | None = None) -> Dataset:
+    """Return an item of Source Image Sequence.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        Of the source instance.
+    frames : sequence of int, optional
+        Frames counted from 0, where not all of a multi-frame source were used.
+    """
+    item = Dataset()
+    item.ReferencedSOPClassUID = tags.uid(header, "SOPClassUID")
+    item.ReferencedSOPInstanceUID = tags.uid(header, "SOPInstanceUID")
+    if frames is not None:
+        item.ReferencedFrameNumber = [frame + 1 for frame in frames]
+    item.SpatialLocationsPreserved = "YES"
+    item.PurposeOfReferenceCodeSequence = DicomSequence([codes.SOURCE_IMAGE.item()])
+    return item
+
+
+def source_items(instances: Sequence[Instance], used: Sequence[FrameRef]) -> list[Dataset]:
+    """Return one item for each instance among `used`, in the order of their first use."""
+    frames: dict[int, list[int]] = {}
+    for ref in used:
+        frames.setdefault(ref.instance, []).append(ref.frame)
+    items = []
+    for index, chosen in frames.items():
+        header = instances[index].header
+        whole = len(set(chosen)) == (tags.integer(header, "NumberOfFrames") or 1)
+        items.append(source_item(header, None if whole else chosen))
+    return items
+
+
+def evidence_item(header: Dataset) -> Dataset:
+    """Return an item of Source Image Evidence Sequence: the instance within its study and series."""
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = tags.uid(header, "SOPClassUID")
+    instance.ReferencedSOPInstanceUID = tags.uid(header, "SOPInstanceUID")
+    series = Dataset()
+    series.SeriesInstanceUID = tags.uid(header, "SeriesInstanceUID")
+    series.ReferencedSOPSequence = DicomSequence([instance])
+    item = Dataset()
+    item.StudyInstanceUID = tags.uid(header, "StudyInstanceUID")
+    item.ReferencedSeriesSequence = DicomSequence([series])
+    return item
