@@ -12,6 +12,7 @@ import numpy as np
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise
+from quell.inference.levels import with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.slices import Slices
 from quell.inference.tiling import tiles
@@ -158,38 +159,6 @@ class NetworkDenoiser:
                 y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
             ]
         return result
-
-
-def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
-    """Scale a noise map so that its median over the image is `sigma`.
-
-    The map keeps its shape: a level that is known is known on the average, seldom point by point.
-    """
-    median = median_level(noise, image)
-    if median > 0:
-        return noise.scaled(sigma / median)
-    return NoiseMap(np.full_like(noise.level, sigma), noise.block, noise.shape, noise.descriptor)
-
-
-def median_level(noise: NoiseMap, image: Image) -> float:
-    """Return the median level over the voxels of an image that are no padding."""
-    return float(level_percentiles(noise, image, (50,))[0])
-
-
-def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, ...]) -> tuple[float, ...]:
-    """Return percentiles of the level over the blocks of an image that hold no padding."""
-    _, rows, columns = image.shape
-    side = noise.block
-    level = noise.level[:, : -(-rows // side), : -(-columns // side)]
-    if image.padding is not None:
-        corners = image.padding[:, side // 2 :: side, side // 2 :: side]
-        inside = ~corners[:, : level.shape[1], : level.shape[2]]
-        level = level[:, : inside.shape[1], : inside.shape[2]]
-        level = level[inside] if inside.any() else level.ravel()
-    level = level[level > 0]
-    if level.size == 0:
-        return tuple(0.0 for _ in percentiles)
-    return tuple(float(v) for v in np.percentile(level, percentiles))
 
 
 def _value_range(image: Image) -> tuple[float, float]:

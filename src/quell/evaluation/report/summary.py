@@ -9,14 +9,14 @@ import numpy as np
 from quell.evaluation.report.record import NoiseSummary, Picture, SeriesRecord
 from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import Denoised
-from quell.inference.network_denoiser import level_percentiles
+from quell.inference.levels import level_percentiles
 from quell.noise.flat import flat_noise_ratio
 from quell.noise.spectrum import bin_centres, radial_power
 
 SOFT_TISSUE = (-160.0, 240.0)
 LUNG = (-1350.0, 150.0)
 
-_LUNG_SHARE = 0.15
+_LUNG_SHARE = 0.4
 _ENOUGH_FOR_THREE = 9
 
 
@@ -60,16 +60,16 @@ def _picture(image: Image, after: FloatArray, z: int, limit: float) -> Picture:
 def display_window(image: Image, z: int) -> tuple[float, float]:
     """Return the usual display limits for a slice, in the units of the image.
 
-    CT: soft tissue (-160 to 240 HU), or lung where much of the body is. Counts and activity: from
+    CT: soft tissue (-160 to 240 HU), or lung where the slice shows much of it. Counts and activity: from
     zero to the 99.8th percentile. Others: the 0.5th to the 99.7th percentile.
     """
     pixels = image.voxels[z]
     if image.padding is not None and not image.padding[z].all():
         pixels = pixels[~image.padding[z]]
     if image.modality is Modality.CT and image.units == "HU":
-        body = pixels[pixels > -950]
-        lung = body.size and float(((body > -950) & (body < -600)).mean()) > _LUNG_SHARE
-        return LUNG if lung else SOFT_TISSUE
+        lung = ((pixels > -950) & (pixels < -700)).sum()
+        tissue = ((pixels > -200) & (pixels < 200)).sum()
+        return LUNG if lung > _LUNG_SHARE * tissue else SOFT_TISSUE
     if image.modality in (Modality.PT, Modality.NM):
         low, high = 0.0, float(np.percentile(pixels, 99.8))
     else:
