@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
@@ -108,7 +109,7 @@ def class_reason(sop_class: str) -> str | None:
 
 def class_name(sop_class: str) -> str:
     """Return what objects of a SOP class are called; never the identifier, which anyone may make up."""
-    name = UID(sop_class).name if sop_class else ""
+    name = UID(sop_class, IGNORE).name if sop_class else ""
     if not name or name == sop_class:
         return "private or unknown object"
     return name.replace(" Storage", "").replace(" - For", ", for")

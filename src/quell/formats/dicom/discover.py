@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from quell.formats.dicom import tags
 from quell.formats.dicom.assemble import assemble
 from quell.formats.dicom.collect import collect
 from quell.formats.dicom.duplicates import distinct
+from quell.formats.dicom.quiet import quiet
 from quell.formats.dicom.series import DicomSeries
 
 
@@ -47,9 +47,7 @@ def find_series(files: Sequence[Path], root: Path) -> Found:
     root : Path
         The folder that the user named; messages name files relative to it.
     """
-    with warnings.catch_warnings():
-        # Warnings of the DICOM library quote values, which may identify the patient.
-        warnings.simplefilter("ignore")
+    with quiet():
         collection = collect(files, root)
         unique = distinct(collection.images)
         for image in unique.conflicts:
@@ -59,10 +57,10 @@ def find_series(files: Sequence[Path], root: Path) -> Found:
 
 
 def _with_counts(series: DicomSeries, copies: dict[str, int], damaged: dict[str, int]) -> DicomSeries:
-    uid = tags.uid(series.instances[0].header, "SeriesInstanceUID")
-    notes = list(series.notes)
-    for kind, counts in (("duplicate", copies), ("damaged", damaged)):
-        count = counts.get(uid, 0)
-        if count:
-            notes.append(f"{count} {kind} file{'s' if count > 1 else ''} left out")
-    return replace(series, notes=tuple(notes))
+    headers = [instance.header for instance in series.instances]
+    counts = {
+        "duplicate": sum(copies.get(tags.uid(header, "SOPInstanceUID"), 0) for header in headers),
+        "damaged": damaged.get(tags.uid(headers[0], "SeriesInstanceUID"), 0),
+    }
+    notes = [f"{n} {kind} file{'s' if n > 1 else ''} left out" for kind, n in counts.items() if n]
+    return replace(series, notes=(*series.notes, *notes))

@@ -22,7 +22,7 @@ class Distinct:
     images : tuple of Instance
         The first of each.
     copies : Counter
-        Number of equal copies left out, for each Series Instance UID.
+        Number of equal copies left out, for each SOP Instance UID.
     conflicts : tuple of Instance
         Images with the identifier of another one and other pixels.
     """
@@ -38,11 +38,12 @@ def distinct(images: Sequence[Instance]) -> Distinct:
     copies: Counter[str] = Counter()
     conflicts = []
     for image in images:
-        kept = first.setdefault(tags.uid(image.header, "SOPInstanceUID"), image)
+        uid = tags.uid(image.header, "SOPInstanceUID")
+        kept = first.setdefault(uid, image)
         if kept is image:
             continue
         if _same_pixels(kept, image):
-            copies[tags.uid(kept.header, "SeriesInstanceUID")] += 1
+            copies[uid] += 1
         else:
             conflicts.append(image)
     return Distinct(tuple(first.values()), copies, tuple(conflicts))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
 from quell.formats.dicom.instance import FrameRef, Instance, PixelElement
+from quell.formats.dicom.quiet import quiet
 from quell.image import FloatArray, Geometry, Image, Modality
 
 __all__ = ["DicomSeries", "FrameRef", "Instance", "PixelElement"]
@@ -79,7 +80,8 @@ class DicomSeries:
         """
         from quell.formats.dicom.decode import read_stack
 
-        stack = read_stack(self.instances, self.frames, self.modality)
+        with quiet():
+            stack = read_stack(self.instances, self.frames, self.modality)
         return Image(
             voxels=stack.voxels,
             modality=self.modality,
