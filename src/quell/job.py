@@ -275,8 +275,9 @@ def _denoise(
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
     geometry = image.geometry
+    record = summarise(record, image, result)
     return replace(
-        summarise(record, image, result),
+        record,
         status=Status.DONE,
         units=image.units,
         shape=image.shape,
