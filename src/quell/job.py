@@ -146,7 +146,7 @@ def run_job(
     study = open_study(source)
     watch = progress or Silent()
     records = tuple(
-        _one(series, out, settings, denoising, dry_run, watch) for series in _retagged(study, settings)
+        _one(series, out, settings, denoising, dry_run, watch) for series in series_to_do(study, settings)
     )
     record = StudyRecord(
         source=source,
@@ -226,8 +226,8 @@ def _resolved(path: Path) -> Path:
     return resolved
 
 
-def _retagged(study: Study, settings: JobSettings) -> tuple[Series, ...]:
-    """Give series whose format does not say their modality the one that the user named."""
+def series_to_do(study: Study, settings: JobSettings) -> tuple[Series, ...]:
+    """Return the series of a study; those whose format does not say their modality get the one named."""
     if settings.modality is None:
         return study.series
     named: Any = settings.modality
