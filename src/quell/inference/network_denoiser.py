@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
@@ -49,7 +50,7 @@ class NetworkDenoiser:
         streams: int | None = None,
     ) -> None:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
-        self._streams = streams or len(os.sched_getaffinity(0))
+        self._streams = streams or _cores()
 
     @property
     def card(self) -> ModelCard:
@@ -160,6 +161,13 @@ class NetworkDenoiser:
         return result
 
 
+def _cores() -> int:
+    """Return how many cores the process may use; where the system does not say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
     """Scale a noise map so that its median over the image is `sigma`.
 
@@ -177,19 +185,21 @@ def median_level(noise: NoiseMap, image: Image) -> float:
 
 
 def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, ...]) -> tuple[float, ...]:
-    """Return percentiles of the level over the blocks of an image that hold no padding."""
-    _, rows, columns = image.shape
-    side = noise.block
-    level = noise.level[:, : -(-rows // side), : -(-columns // side)]
+    """Return percentiles of the level over the blocks of an image whose middle is no padding."""
+    y, x = (_middles(length, noise.block) for length in image.shape[1:])
+    level = noise.level[:, : len(y), : len(x)]
     if image.padding is not None:
-        corners = image.padding[:, side // 2 :: side, side // 2 :: side]
-        inside = ~corners[:, : level.shape[1], : level.shape[2]]
-        level = level[:, : inside.shape[1], : inside.shape[2]]
+        inside = ~image.padding[:, y][:, :, x]
         level = level[inside] if inside.any() else level.ravel()
     level = level[level > 0]
     if level.size == 0:
         return tuple(0.0 for _ in percentiles)
     return tuple(float(v) for v in np.percentile(level, percentiles))
+
+
+def _middles(length: int, side: int) -> npt.NDArray[np.intp]:
+    """Return the middle pixel of each block along an axis; the last block may be cut."""
+    return np.minimum(np.arange(0, length, side) + side // 2, length - 1)
 
 
 def _value_range(image: Image) -> tuple[float, float]:
