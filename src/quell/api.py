@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import numpy.typing as npt
 
+from quell.errors import QuellError
 from quell.evaluation.report.record import StudyRecord
 from quell.image import FloatArray, Image, Modality
-from quell.job import Denoising, JobSettings, run_job
+from quell.job import Denoising, JobSettings, run_job, series_to_do
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Image, ...]:
@@ -39,7 +41,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Image, ...]:
 @overload
 def denoise(what: Image, out: None = None, **settings: Any) -> Image: ...
 @overload
-def denoise(what: npt.NDArray[Any], out: None = None, **settings: Any) -> FloatArray: ...
+def denoise(what: npt.ArrayLike, out: None = None, **settings: Any) -> FloatArray: ...
 @overload
 def denoise(what: str | os.PathLike[str], out: None = None, **settings: Any) -> tuple[Image, ...]: ...
 @overload
@@ -52,7 +54,8 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     Parameters
     ----------
     what : path-like, Image or ndarray
-        An array has shape (y, x) or (z, y, x); along z it is taken as neighbouring slices.
+        An array, or what makes one, has shape (y, x) or (z, y, x); along z it is taken as
+        neighbouring slices.
     out : path-like, optional
         Folder for the files of a study, written exactly as ``quell denoise`` writes them.
     **settings
@@ -82,20 +85,38 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     True
     """
     if isinstance(settings.get("modality"), str):
-        settings["modality"] = Modality(settings["modality"])
+        settings["modality"] = _modality(settings["modality"])
     chosen = JobSettings(**settings)
-    if isinstance(what, Image):
-        return Denoising(chosen).denoise(what).image
     if isinstance(what, (str, os.PathLike)):
         return _denoise_path(Path(what), out, chosen)
+    if out is not None:
+        raise QuellError("only what was read from a path can be written to a folder: leave out `out`")
+    if isinstance(what, Image):
+        return Denoising(chosen).denoise(what).image
+    return _denoise_array(np.asarray(what), chosen)
+
+
+def _modality(name: str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError as error:
+        known = ", ".join(kind.value for kind in Modality)
+        raise QuellError(f"unknown modality {name!r}: one of {known}") from error
+
+
+def _denoise_array(array: npt.NDArray[Any], settings: JobSettings) -> FloatArray:
     from quell.formats.array import from_array
 
-    image = from_array(what, modality=chosen.modality or Modality.UNKNOWN)
-    return Denoising(chosen).denoise(image).image.voxels.reshape(what.shape)
+    image = from_array(array, modality=settings.modality or Modality.UNKNOWN)
+    # An image is read-only; an array belongs to the caller.
+    return Denoising(settings).denoise(image).image.voxels.reshape(array.shape).copy()
 
 
 def _denoise_path(path: Path, out: Any, settings: JobSettings) -> StudyRecord | tuple[Image, ...]:
     if out is not None:
         return run_job(path, Path(out), settings)
+    from quell.formats.open import open_study
+
     denoising = Denoising(settings)
-    return tuple(denoising.denoise(image).image for image in read(path))
+    found = series_to_do(open_study(path), settings)
+    return tuple(denoising.denoise(series.read()).image for series in found)

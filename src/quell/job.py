@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from quell import __version__
-from quell.errors import InputError, QuellError
+from quell.errors import InputError, OutputError, QuellError
 from quell.evaluation.report.record import SeriesRecord, Status, StudyRecord
 from quell.formats.contracts import OutputKind, Provenance, Series, Study, WriteOptions, Written
 from quell.image import FloatArray, Image, Modality
@@ -66,12 +66,18 @@ class JobSettings:
 
     def check(self) -> None:
         """Raise QuellError for values that make no sense, before any work is done."""
+        from quell.inference.runtimes import check_names
+        from quell.models.registry import find_card
+
         if not 0 <= self.strength <= 1:
             raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
         if self.sigma is not None and not (np.isfinite(self.sigma) and self.sigma > 0):
             raise QuellError(f"sigma must be a positive number or 'auto', got {self.sigma}")
         if self.threads is not None and self.threads < 1:
             raise QuellError(f"threads must be at least 1, got {self.threads}")
+        check_names(self.engine, self.device)
+        if self.model is not None:
+            find_card(self.model)
 
 
 class Progress(Protocol):
@@ -140,7 +146,7 @@ def run_job(
     study = open_study(source)
     watch = progress or Silent()
     records = tuple(
-        _one(series, out, settings, denoising, dry_run, watch) for series in _retagged(study, settings)
+        _one(series, out, settings, denoising, dry_run, watch) for series in series_to_do(study, settings)
     )
     record = StudyRecord(
         source=source,
@@ -200,15 +206,28 @@ class Denoising:
 
 
 def _check_paths(source: Path, out: Path) -> None:
-    if not source.exists():
+    folder, inside = (_resolved(path) for path in (source, out))
+    if not folder.exists():
         raise InputError(source, "no such file or folder")
-    inside, folder = out.resolve(), source.resolve()
-    if source.is_dir() and (inside == folder or folder in inside.parents):
+    if folder.is_dir() and (inside == folder or folder in inside.parents):
         raise InputError(out, "the output lies inside the input folder; choose another place")
+    if inside.exists() and not inside.is_dir():
+        raise OutputError(out, "is a file; the output goes to a folder")
 
 
-def _retagged(study: Study, settings: JobSettings) -> tuple[Series, ...]:
-    """Give series whose format does not say their modality the one that the user named."""
+def _resolved(path: Path) -> Path:
+    try:
+        resolved = path.resolve()
+        resolved.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A loop of symbolic links, a name beyond what the file system takes, a null byte.
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise InputError(path, f"cannot be looked up: {reason or error}") from error
+    return resolved
+
+
+def series_to_do(study: Study, settings: JobSettings) -> tuple[Series, ...]:
+    """Return the series of a study; those whose format does not say their modality get the one named."""
     if settings.modality is None:
         return study.series
     named: Any = settings.modality
@@ -275,8 +294,9 @@ def _denoise(
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
     geometry = image.geometry
+    record = summarise(record, image, result)
     return replace(
-        summarise(record, image, result),
+        record,
         status=Status.DONE,
         units=image.units,
         shape=image.shape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +41,8 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
     """
     image = slices.image
     depth = image.shape[0]
-    stride = 2 if image.volume and depth >= SPARSE_FROM else 1
-    chosen = sorted({*range(0, depth, stride), depth - 1})
+    runs = _runs(image)
+    chosen = [z for run in runs for z in _looked_at(run)]
 
     def one(z: int) -> tuple[FloatArray, npt.NDArray[np.float32]] | None:
         pixels = slices.padded(z)
@@ -54,19 +55,33 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
     with ThreadPoolExecutor(streams) as pool:
         results = dict(zip(chosen, _told(pool.map(one, chosen), step, depth / len(chosen)), strict=True))
     seen = {z: found for z, found in results.items() if found is not None}
-    rows, columns = (n // block for n in slices.padded_shape)
-    if not seen:
-        return NoiseMap(
-            np.zeros((depth, rows, columns), np.float32),
-            block,
-            image.shape,
-            np.zeros(DESCRIPTOR_SIZE, np.float32),
-        )
-    logs = _along_z(image, {z: found[0] for z, found in seen.items()})
-    descriptor = np.mean([found[1] for found in seen.values()], axis=0).astype(np.float32)
-    level = np.exp(logs)
-    level[[z for z, found in results.items() if found is None]] = 0
-    return NoiseMap(level.astype(np.float32), block, image.shape, descriptor)
+    level = np.zeros((depth, *(n // block for n in slices.padded_shape)), np.float32)
+    descriptor = np.zeros(DESCRIPTOR_SIZE, np.float32)
+    if seen:
+        descriptor = np.mean([found[1] for found in seen.values()], axis=0).astype(np.float32)
+    for run in runs:
+        logs = {z: seen[z][0] for z in run if z in seen}
+        if logs:
+            level[run.start : run.stop] = np.exp(_along_z(run, logs))
+    level[[z for z in range(depth) if z not in seen and _blank(slices, z, z in results)]] = 0
+    return NoiseMap(level, block, image.shape, descriptor)
+
+
+def _runs(image: Image) -> list[range]:
+    """Return the stretches of slices that are neighbours in space; a frame is one by itself."""
+    depth = image.shape[0]
+    ends = sorted({i + 1 for i in image.gaps if 0 <= i < depth - 1} if image.volume else range(1, depth))
+    return [range(start, stop) for start, stop in pairwise([0, *ends, depth])]
+
+
+def _looked_at(run: range) -> list[int]:
+    stride = 2 if len(run) >= SPARSE_FROM else 1
+    return sorted({*run[::stride], run[-1]})
+
+
+def _blank(slices: Slices, z: int, looked_at: bool) -> bool:
+    """Say whether a slice without an estimate is constant, rather than one that was not looked at."""
+    return looked_at or not np.ptp(slices.padded(z)) > 0
 
 
 def _told(results: Iterable[object], step: Step, each: float) -> Iterable[object]:
@@ -78,17 +93,17 @@ def _told(results: Iterable[object], step: Step, each: float) -> Iterable[object
         yield result
 
 
-def _along_z(image: Image, logs: dict[int, FloatArray]) -> npt.NDArray[np.float64]:
-    """Fill in the slices between and, in a volume, even out the estimates of neighbours."""
-    depth = image.shape[0]
+def _along_z(run: range, logs: dict[int, FloatArray]) -> npt.NDArray[np.float64]:
+    """Fill in the slices between and even out the estimates of neighbours."""
     known = np.array(sorted(logs))
     stack = np.stack([logs[z] for z in known]).astype(np.float64)
-    if image.volume and len(known) > 2:
+    if len(known) > 2:
         padded = np.concatenate([stack[:1], stack, stack[-1:]])
         stack = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
-    after = np.clip(np.searchsorted(known, np.arange(depth)), 0, len(known) - 1)
+    wanted = np.arange(run.start, run.stop)
+    after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
     before = np.clip(after - 1, 0, len(known) - 1)
     span = np.maximum(known[after] - known[before], 1)
-    share = np.clip((np.arange(depth) - known[before]) / span, 0, 1)[:, None, None]
+    share = np.clip((wanted - known[before]) / span, 0, 1)[:, None, None]
     filled: npt.NDArray[np.float64] = (1 - share) * stack[before] + share * stack[after]
     return filled

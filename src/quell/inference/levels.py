@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from quell.image import BoolArray, Image, Modality
 from quell.inference.contracts import NoiseMap
@@ -38,14 +39,18 @@ def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
 
 def _foreground(image: Image, block: int) -> BoolArray:
     """Return the blocks whose centre shows the patient: body in CT, signal elsewhere, no padding."""
-    centres = image.voxels[:, block // 2 :: block, block // 2 :: block]
-    if centres.size == 0:
-        return np.zeros((image.shape[0], 0, 0), bool)
+    y, x = (_middles(length, block) for length in image.shape[1:])
+    centres = image.voxels[:, y][:, :, x]
     real = np.ones(centres.shape, bool)
     if image.padding is not None:
-        real = ~image.padding[:, block // 2 :: block, block // 2 :: block]
+        real = ~image.padding[:, y][:, :, x]
     if image.modality is Modality.CT:
         return real & (centres > _CT_BODY)
     low, high = np.percentile(centres, (0.5, 99.5))
     inside: BoolArray = real & (centres > low + _SIGNAL * (high - low))
     return inside
+
+
+def _middles(length: int, side: int) -> npt.NDArray[np.intp]:
+    """Return the middle pixel of each block along an axis; the last block may be cut."""
+    return np.minimum(np.arange(0, length, side) + side // 2, length - 1)

@@ -50,7 +50,7 @@ class NetworkDenoiser:
         streams: int | None = None,
     ) -> None:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
-        self._streams = streams or len(os.sched_getaffinity(0))
+        self._streams = streams or _cores()
 
     @property
     def card(self) -> ModelCard:
@@ -149,7 +149,8 @@ class NetworkDenoiser:
     def _tiled(self, network: Network, stack: FloatArray, spectrum: FloatArray) -> FloatArray:
         rows, columns = stack.shape[2:]
         if max(rows, columns) <= self._tile:
-            return network(stack, spectrum)[0][0, 0]
+            (whole,) = network(stack, spectrum)
+            return whole[0, 0]
         tile = self._tile // self._card.multiple * self._card.multiple
         result = np.empty((rows, columns), np.float32)
         for y, x in tiles((rows, columns), tile, self._card.halo, self._card.multiple):
@@ -159,6 +160,13 @@ class NetworkDenoiser:
                 y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
             ]
         return result
+
+
+def _cores() -> int:
+    """Return how many cores the process may use; where the system does not say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _value_range(image: Image) -> tuple[float, float]:

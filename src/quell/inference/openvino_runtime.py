@@ -76,7 +76,7 @@ def _load() -> Any:
         raise ModelError(f"OpenVINO cannot be loaded: {error}") from error
     finally:
         if hide:
-            del sys.modules[converter]
+            sys.modules.pop(converter, None)
     return openvino
 
 

@@ -29,10 +29,7 @@ def make_runtime(engine: str = "auto", device: str = "auto", threads: int | None
     from quell.inference.onnx_runtime import OnnxRuntime
     from quell.inference.openvino_runtime import OpenVINORuntime
 
-    if engine not in ENGINES:
-        raise ModelError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
-    if device not in DEVICES:
-        raise ModelError(f"unknown device {device!r}: one of {', '.join(DEVICES)}")
+    check_names(engine, device)
     if engine == "onnx":
         return OnnxRuntime(device, threads)
     try:
@@ -44,3 +41,11 @@ def make_runtime(engine: str = "auto", device: str = "auto", threads: int | None
             return OnnxRuntime(device, threads)
         except ModelError:
             raise first from None
+
+
+def check_names(engine: str, device: str) -> None:
+    """Raise ModelError where an engine or a device has a name that is not known."""
+    if engine not in ENGINES:
+        raise ModelError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise ModelError(f"unknown device {device!r}: one of {', '.join(DEVICES)}")

@@ -31,7 +31,7 @@ class ModelCard(BaseModel):
     halo
         Pixels of context that a tile needs on each side to equal the whole image.
     sha256
-        Over the weight files, in the order of `files`.
+        Over the weight files, in the alphabetical order of their roles.
     files
         Weight files by role: ``denoiser`` and ``estimator``.
     metrics

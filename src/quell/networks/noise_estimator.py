@@ -45,10 +45,8 @@ class NoiseEstimator(nn.Module):
         self.config = {"width": width, "depth": depth, "spectrum_size": spectrum_size}
         self.bank = nn.Parameter(_cosine_filters())
         self.enter = nn.Conv2d(FILTERS * len(_EXPONENTS), width, 3, padding=1, padding_mode="replicate")
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate") for _ in range(2))
-            for _ in range(depth)
-        )
+        self.first = nn.ModuleList(_convolution(width) for _ in range(depth))
+        self.second = nn.ModuleList(_convolution(width) for _ in range(depth))
         self.level = nn.Conv2d(width, 1, 1)
         self.spectrum = nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, spectrum_size))
         self.weight = nn.Conv2d(width, 1, 1)
@@ -71,7 +69,7 @@ class NoiseEstimator(nn.Module):
         features = self._features(scaled)
         centre = features.mean(dim=(1, 2, 3), keepdim=True)
         grid = torch.relu(self.enter(features - centre))
-        for first, second in self.blocks:
+        for first, second in zip(self.first, self.second, strict=True):
             grid = grid + second(torch.relu(first(grid)))
         log_level = self.level(grid) + centre
         attention = torch.softmax(self.weight(grid).flatten(2), dim=2)
@@ -92,6 +90,10 @@ class NoiseEstimator(nn.Module):
             )
             means.append(functional.avg_pool2d(powered, side).log() / exponent)
         return torch.cat(means, dim=1)
+
+
+def _convolution(width: int) -> nn.Conv2d:
+    return nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate")
 
 
 def _cosine_filters() -> Tensor:

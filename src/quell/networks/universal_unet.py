@@ -79,11 +79,10 @@ class UniversalUNet(nn.Module):
         self.decoder = nn.ModuleList(_blocks(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
         self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
-        self.condition = nn.Sequential(
-            nn.Linear(spectrum_size, 32), nn.ReLU(), nn.Linear(32, 2 * sum(widths))
-        )
-        nn.init.zeros_(self.condition[2].weight)
-        nn.init.zeros_(self.condition[2].bias)
+        last = nn.Linear(32, 2 * sum(widths))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.condition = nn.Sequential(nn.Linear(spectrum_size, 32), nn.ReLU(), last)
 
     def forward(self, normalised: Tensor, spectrum: Tensor) -> Tensor:
         """Return the noise of the middle slice.
