@@ -166,8 +166,8 @@ def main() -> None:
     starts = [time_command(["--help"])[0] for _ in range(7)]
     print(f"quell --help: {np.median(starts):.2f} s")
     job = time_job(arguments.slices, arguments.rounds)
-    print(f"{arguments.slices} slices of {SIDE} x {SIDE}, DICOM to DICOM: {job['wall']:.2f} s at best, median "
-          f"{job['wall_median']:.2f} s; peak memory {job['peak_mib']:.0f} MiB")  # fmt: skip
+    print(f"{arguments.slices} slices of {SIDE} x {SIDE}, DICOM to DICOM:")
+    print(f"  {job['wall']:.2f} s at best, median {job['wall_median']:.2f} s; peak {job['peak_mib']:.0f} MiB")
     print(
         "  of the best: " + ", ".join(f"{k} {job[k]:.2f} s" for k in ("read", "estimate", "network", "write"))
     )

@@ -20,7 +20,8 @@ _TOKENS = {
     Modality.CT: "ct cta ctpa cbct ldct ndct ctac",
     Modality.PT: "pet pt petsuv suv fdg",
     Modality.MR: (
-        "mr mri flair bold epi fmri dwi dmri sbref asl pd pdw swi mprage mp2rage inplanet1 inplanet2 mese megre haste stir"
+        "mr mri flair bold epi fmri dwi dmri sbref asl pd pdw swi mprage mp2rage inplanet1 inplanet2 "
+        "mese megre haste stir"
     ),
     Modality.NM: "spect nm",
     Modality.US: "us",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from quell.inference.contracts import Network, NoiseMap, Step
 from quell.inference.normalise import difference_scale
 from quell.inference.slices import Slices
 from quell.noise.spectrum import DESCRIPTOR_SIZE
+
+_Found: TypeAlias = "tuple[FloatArray, npt.NDArray[np.float32]] | None"
 
 SPARSE_FROM = 8
 """Volumes of at least this many slices are looked at in every second slice: noise varies slowly."""
@@ -44,7 +47,7 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
     runs = _runs(image)
     chosen = [z for run in runs for z in _looked_at(run)]
 
-    def one(z: int) -> tuple[FloatArray, npt.NDArray[np.float32]] | None:
+    def one(z: int) -> _Found:
         pixels = slices.padded(z)
         scale = difference_scale(pixels)
         if not scale.item() > 0:
@@ -84,7 +87,7 @@ def _blank(slices: Slices, z: int, looked_at: bool) -> bool:
     return looked_at or not np.ptp(slices.padded(z)) > 0
 
 
-def _told(results: Iterable[object], step: Step, each: float) -> Iterable[object]:
+def _told(results: Iterable[_Found], step: Step, each: float) -> Iterable[_Found]:
     """Pass results on and tell of the slices they stand for, which may be more than one each."""
     done = 0.0
     for result in results:

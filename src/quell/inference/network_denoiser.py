@@ -129,7 +129,8 @@ class NetworkDenoiser:
         image = slices.image
         _, rows, columns = image.shape
         if strength == 0 or not noise.level[z].any():
-            return image.voxels[z]
+            untouched: FloatArray = image.voxels[z]
+            return untouched
         centre = slices.padded(z)
         level = upsample(noise.level[z], noise.block)
         mean = local_mean(centre)
@@ -141,7 +142,7 @@ class NetworkDenoiser:
         removed = self._tiled(network, stack, noise.descriptor[None])
         removed *= level
         removed *= np.float32(strength)
-        denoised = np.clip(centre - removed, *bounds)[:rows, :columns]
+        denoised: FloatArray = np.clip(centre - removed, *bounds)[:rows, :columns]
         if image.padding is not None:
             denoised = np.where(image.padding[z], image.voxels[z], denoised)
         return denoised
@@ -149,8 +150,8 @@ class NetworkDenoiser:
     def _tiled(self, network: Network, stack: FloatArray, spectrum: FloatArray) -> FloatArray:
         rows, columns = stack.shape[2:]
         if max(rows, columns) <= self._tile:
-            (whole,) = network(stack, spectrum)
-            return whole[0, 0]
+            whole: FloatArray = network(stack, spectrum)[0][0, 0]
+            return whole
         tile = self._tile // self._card.multiple * self._card.multiple
         result = np.empty((rows, columns), np.float32)
         for y, x in tiles((rows, columns), tile, self._card.halo, self._card.multiple):

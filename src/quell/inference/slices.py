@@ -32,7 +32,7 @@ class Slices:
 
     def padded(self, z: int) -> FloatArray:
         """Return slice `z` with its holes filled, shape `padded_shape`."""
-        pixels = self.image.voxels[z]
+        pixels: FloatArray = self.image.voxels[z]
         if self.image.padding is not None:
             pixels = np.where(self.image.padding[z], np.float32(self._fill), pixels)
         if any(after for _, after in self._extra):

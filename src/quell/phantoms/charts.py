@@ -43,7 +43,8 @@ def draw_charts(rng: np.random.Generator, shape: tuple[int, int, int], distance:
 
 
 def _edge(distance: FloatArray) -> FloatArray:
-    return np.clip(np.float32(0.5) + distance, 0, 1)
+    covered: FloatArray = np.clip(np.float32(0.5) + distance, 0, 1)
+    return covered
 
 
 def _bars(rng: np.random.Generator, y: FloatArray, x: FloatArray, half: float) -> FloatArray:

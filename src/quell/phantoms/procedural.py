@@ -83,7 +83,8 @@ def _grain(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     strength[[1, 2, 8, 9, 10]] *= rng.uniform(1, 3)
     profile = np.interp(canvas.values, knots, strength).astype(np.float32)
     tissue = np.clip(np.abs(canvas.values - np.float32(canvas.background)) * np.float32(20), 0, 1)
-    return canvas.values + field * profile * tissue
+    textured: FloatArray = canvas.values + field * profile * tissue
+    return textured
 
 
 def _point_spread(rng: np.random.Generator, values: FloatArray) -> FloatArray:

@@ -127,7 +127,10 @@ def wobble(rng: np.random.Generator, amplitude: float, waves: int = 7) -> FloatA
     size = amplitude * rng.standard_normal(len(order)) / order
     phase = rng.uniform(0, 2 * np.pi, len(order))
     angle = np.arange(256) * (2 * np.pi / 256)
-    return (size[:, None] * np.cos(order[:, None] * angle + phase[:, None])).sum(0).astype(np.float32)
+    outline: FloatArray = (
+        (size[:, None] * np.cos(order[:, None] * angle + phase[:, None])).sum(0).astype(np.float32)
+    )
+    return outline
 
 
 def ellipsoid(
@@ -169,8 +172,8 @@ def ellipsoid(
     dy = canvas.y[window] - (np.float32(centre[1]) + np.float32(tilt[0]) * z)
     dx = canvas.x[window] - (np.float32(centre[2]) + np.float32(tilt[1]) * z)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    v = dy * (cos / np.float32(radii[1])) - dx * (sin / np.float32(radii[1]))
-    u = dy * (sin / np.float32(radii[2])) + dx * (cos / np.float32(radii[2]))
+    v = np.asarray(dy * (cos / np.float32(radii[1])) - dx * (sin / np.float32(radii[1])), np.float32)
+    u = np.asarray(dy * (sin / np.float32(radii[2])) + dx * (cos / np.float32(radii[2])), np.float32)
     return Region(window, _depth(canvas.scale, (z, v, u), radii, squareness, outline))
 
 
@@ -220,7 +223,10 @@ def _stretch(u: FloatArray, v: FloatArray, outline: FloatArray) -> FloatArray:
 
 def coverage(region: Region, edge: float = 1.0, inset: float = 0.0) -> FloatArray:
     """Return the covered part of each pixel, for an edge `edge` pixels wide, `inset` pixels inside."""
-    return np.clip(np.float32(0.5) + (region.depth - np.float32(inset)) / np.float32(edge), 0, 1)
+    covered: FloatArray = np.clip(
+        np.float32(0.5) + (region.depth - np.float32(inset)) / np.float32(edge), 0, 1
+    )
+    return covered
 
 
 def paint(

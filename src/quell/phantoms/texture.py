@@ -14,7 +14,8 @@ def _weights(positions: FloatArray, length: float, rng: np.random.Generator) -> 
     count = int((float(positions.max()) - first) / length) + 4
     knots = first + length * np.arange(count)
     weights = np.exp(-(((positions[:, None] - knots) / length) ** 2))
-    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+    normed: FloatArray = (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+    return normed
 
 
 def smooth_field(

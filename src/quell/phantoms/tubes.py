@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from quell.image import FloatArray
 from quell.phantoms.shapes import Canvas
@@ -101,10 +102,10 @@ def _forked(
     )
 
 
-def along(points: FloatArray, radius: float | FloatArray) -> Tubes:
+def along(points: npt.ArrayLike, radius: float | FloatArray) -> Tubes:
     """Make tubes through a sequence of points, shape (points, 3)."""
-    points = np.asarray(points, np.float32)
-    return Tubes(points[:-1], points[1:], np.broadcast_to(np.float32(radius), len(points) - 1))
+    path = np.asarray(points, np.float32)
+    return Tubes(path[:-1], path[1:], np.broadcast_to(np.float32(radius), len(path) - 1))
 
 
 def _bent(canvas: Canvas, points: FloatArray) -> FloatArray:
@@ -196,7 +197,8 @@ def _splat(
 
 def depth_coverage(depth: FloatArray, edge: float = 1.0, inset: float = 0.0) -> FloatArray:
     """Return the covered part of each pixel for an edge `edge` pixels wide, `inset` pixels inside."""
-    return np.clip(np.float32(0.5) + (depth - np.float32(inset)) / np.float32(edge), 0, 1)
+    covered: FloatArray = np.clip(np.float32(0.5) + (depth - np.float32(inset)) / np.float32(edge), 0, 1)
+    return covered
 
 
 def tube_coverage(canvas: Canvas, tubes: Tubes, *, edge: float = 1.0) -> FloatArray:

@@ -86,7 +86,8 @@ def random_power(n: int, rows: int, columns: int, device: torch.device) -> Tenso
     rectangle = ((fy.abs() < window) & (fx.abs() < other)).to(power.dtype)
     power = torch.where((kind > 0.2) & (kind < 0.28), rectangle, normalised(power))
     power = torch.where(kind > 0.88, torch.ones_like(power), normalised(power))
-    return normalised(power + 0.03 * _uniform(n, device).square())
+    mixed: Tensor = normalised(power + 0.03 * _uniform(n, device).square())
+    return mixed
 
 
 def _stack_noise(clean: Tensor, power: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ def _stack_noise(clean: Tensor, power: Tensor) -> Tensor:
     noise = colour(torch.randn_like(clean), power)
     middle = clean.shape[1] // 2
     shared = 0.6 * _uniform(n, clean.device) * (_uniform(n, clean.device) < 0.4)
-    mixed = shared * noise[:, middle : middle + 1] + (1 - shared.square()).sqrt() * noise
+    mixed: Tensor = shared * noise[:, middle : middle + 1] + (1 - shared.square()).sqrt() * noise
     mixed[:, middle] = noise[:, middle]
     return mixed
 
