@@ -8,7 +8,7 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,7 +79,8 @@ def atomic_folder(final: Path | str, durable: bool = True) -> Iterator[Path]:
     final : Path
         The folder to be; its parent is made if absent.
     durable : bool
-        Flush every file to the disk before the rename.
+        Flush every file to the disk before the rename; not needed for files that
+        `write_flushed` wrote.
 
     Raises
     ------
@@ -95,8 +96,22 @@ def atomic_folder(final: Path | str, durable: bool = True) -> Iterator[Path]:
             raise FileExistsError(None, "a file of this name is in the way", str(new))
         if durable:
             _flush_tree(new)
+        _flush_folder(new)
         _exchange(new, final, staging / "old")
         _flush_folder(final.parent)
+
+
+def write_flushed(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write a new file and flush it to the disk.
+
+    To be called in threads for many files: flushing them as they come costs less than flushing
+    them all at the end.
+    """
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _exchange(new: Path, final: Path, aside: Path) -> None:
@@ -201,7 +216,6 @@ def _flush_tree(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(_flush, files))
-    _flush_folder(folder)
 
 
 def _flush(path: Path) -> None:
