@@ -18,12 +18,12 @@ scanners and converters fill with -2000, -2048 or -3024."""
 
 _TOKENS = {
     Modality.CT: "ct cta ctpa cbct ldct ndct ctac",
-    Modality.PT: "pet pt petsuv suv fdg",
+    Modality.PT: "pet petsuv suv fdg",
     Modality.MR: (
-        "mr mri flair bold epi fmri dwi dmri sbref asl pd pdw swi mprage mp2rage inplanet1 inplanet2 "
-        "mese megre haste stir"
+        "mr mri flair bold epi fmri dwi dmri sbref asl pdw swi mprage mp2rage inplanet1 inplanet2 mese megre "
+        "haste stir"
     ),
-    Modality.NM: "spect nm",
+    Modality.NM: "spect",
     Modality.US: "us",
     Modality.XR: "xr cr dx cxr",
 }
@@ -41,7 +41,7 @@ _STATED = {
 }
 _NO_INTENSITIES = {
     **dict.fromkeys(("mask", "dseg", "probseg", "seg", "segmentation", "label", "labels"), "a label map"),
-    **dict.fromkeys(("phase", "phase1", "phase2", "phasediff", "fieldmap"), "a phase or field map"),
+    **dict.fromkeys(("phasediff", "fieldmap"), "a phase or field map"),
 }
 _SIDECAR_LIMIT = 2**20
 
@@ -84,9 +84,12 @@ def stated(source: Source) -> Stated:
     found = _STATED.get(str(sidecar.get("Modality", "")).upper())
     if found is not None:
         return Stated(found, units, "the JSON file beside it")
-    named = [found for word in words if (found := _named_by(word)) is not None]
-    if named:
-        return Stated(named[-1], units, "its name")
+    # A bare t1 or t2 may also count visits, so another word goes before it.
+    named = [_named_by(w) for w in words if w in ("t1", "t2")]
+    named += [_named_by(w) for w in words if w not in ("t1", "t2")]
+    found = next((modality for modality in reversed(named) if modality is not None), None)
+    if found is not None:
+        return Stated(found, units, "its name")
     return Stated(units=units)
 
 

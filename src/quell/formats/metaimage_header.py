@@ -199,8 +199,9 @@ def geometry_of(header: MetaHeader) -> Geometry:
     if header.modality is Modality.US and spacing == (1.0, 1.0, 1.0):
         # PlusToolkit writes ones where the size of a pixel is in another file (its calibration).
         return Geometry()
-    lengths = np.linalg.norm(matrix, axis=1)
-    usable = np.isfinite([*spacing, *origin, *matrix.ravel()]).all() and min(spacing) > 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(matrix, axis=1)
+    usable = np.isfinite([*spacing, *origin, *lengths]).all() and min(spacing) > 0
     if not (header.text("ElementSpacing") and usable and (lengths > 0).all()):
         return Geometry()
     axes = (matrix / lengths[:, np.newaxis]).tolist()

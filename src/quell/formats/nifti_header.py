@@ -133,12 +133,13 @@ def geometry_of(header: NiftiHeader) -> Geometry:
 
     The affine is the sform, else the qform, else the voxel sizes, as the standard orders them.
     """
-    try:
-        affine = np.asarray(header.raw.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError, FloatingPointError):
-        return Geometry()
-    affine = affine * _MILLIMETRES.get(int(header.raw["xyzt_units"]) & 7, 1.0)
-    return geometry_from_ras(affine)
+    with np.errstate(all="ignore"):
+        try:
+            affine = np.asarray(header.raw.get_best_affine(), np.float64)
+        except (HeaderDataError, ValueError):
+            return Geometry()
+        affine = affine * _MILLIMETRES.get(int(header.raw["xyzt_units"]) & 7, 1.0)
+        return geometry_from_ras(affine)
 
 
 def geometry_from_ras(affine: npt.NDArray[np.float64]) -> Geometry:

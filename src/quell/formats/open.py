@@ -77,7 +77,7 @@ def _of_dicomdir(path: Path) -> Study:
     passed = _missing(path.name, missing)
     if not files:
         raise InputError(path, "none of the files that it refers to is there")
-    return _study(path, [Source.of(file) for file in files], passed, path.parent)
+    return _study(path, [Source.of(file) for file in files], passed, path.parent.resolve())
 
 
 def _of_archive(path: Path) -> Study:
@@ -268,14 +268,17 @@ def _strangers(sources: Iterable[Source]) -> list[PassedOver]:
 
 
 def _gathered(passed: Iterable[PassedOver]) -> list[PassedOver]:
-    """Join entries of the same reason into one."""
+    """Join entries of the same reason into one where they are many."""
     groups: dict[tuple[str, bool], list[PassedOver]] = defaultdict(list)
     for item in passed:
         groups[item.reason, item.error].append(item)
     joined = []
     for items in groups.values():
+        if len(items) <= _SHOWN:
+            joined += items
+            continue
         count = sum(item.count for item in items)
-        what = items[0].what if len(items) == 1 else f"{items[0].what} and {count - items[0].count} more"
+        what = f"{items[0].what} and {count - items[0].count} more"
         joined.append(replace(items[0], what=what, count=count))
     return joined
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -241,8 +242,11 @@ def _opened(content: bytes, source: Source) -> Iterator[PillowImage]:
     from PIL import UnidentifiedImageError
 
     try:
-        with Pillow.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            yield image
+        with warnings.catch_warnings():
+            # Pillow warns of damage and then raises, which becomes our one line.
+            warnings.simplefilter("ignore")
+            with Pillow.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                yield image
     except UnidentifiedImageError as error:
         raise source.error("damaged: no decodable image") from error
     except (*PILLOW_ERRORS, Pillow.DecompressionBombError) as error:

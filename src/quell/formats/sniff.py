@@ -12,7 +12,7 @@ from enum import Enum
 from quell.formats.source import Source
 
 _START = 1024
-_DICOMDIR_UID = b"1.2.840.10008.1.3.10"
+_DICOMDIR_CLASS = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![.0-9])")
 
 
 class Kind(Enum):
@@ -89,7 +89,7 @@ def _unpacked(packed: bytes) -> bytes:
 def kind_of(start: bytes) -> Kind:
     """Return what a file is from its first KiB."""
     if start[128:132] == b"DICM":
-        return Kind.DICOMDIR if _DICOMDIR_UID + b"\0" in start[132:] else Kind.DICOM
+        return Kind.DICOMDIR if _DICOMDIR_CLASS.search(start, 132) else Kind.DICOM
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind

@@ -7,6 +7,7 @@ white was stored as zero the values are turned round on reading and stay so: bla
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,11 @@ class TiffSeries:
         """
         try:
             voxels = np.empty(self.shape, np.float32)
-            for frame, pixels in zip(voxels, self._decoded(), strict=True):
-                frame[...] = pixels
+            with warnings.catch_warnings():
+                # Pillow warns of damage and then raises, which becomes our one line.
+                warnings.simplefilter("ignore")
+                for frame, pixels in zip(voxels, self._decoded(), strict=True):
+                    frame[...] = pixels
         except MemoryError as error:
             raise self.source.error("its pixels exceed the memory") from error
         require_finite(voxels, self.source)
@@ -151,7 +155,7 @@ class TiffSeries:
         stored = Stored(np.dtype(f"{order}f4")) if options.float_output else self.stored
         clamped: list[int] = []
         pages = self._pages_out(voxels, stored, note, clamped)
-        compress = self.pages[0].number(COMPRESSION, 1) != _UNCOMPRESSED
+        compress = _is_compressed(self.pages[0]) and not _is_misread(order, stored)
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             write_pages(file, pages, order, voxels.size * stored.dtype.itemsize, compress)
         return Written((path,), sum(clamped))
@@ -196,6 +200,15 @@ def _kind(page: Page) -> tuple[int, int]:
     return page.number(BITS, 1), page.number(FORMAT, 1)
 
 
+def _is_compressed(page: Page) -> bool:
+    return page.number(COMPRESSION, 1) != _UNCOMPRESSED
+
+
+def _is_misread(order: str, stored: Stored) -> bool:
+    """Whether Pillow gives wrong values for a compressed page: it swaps the bytes of floats twice."""
+    return order == ">" and stored.dtype.kind == "f"
+
+
 def _refuse_kinds(pages: tuple[Page, ...]) -> None:
     if any(p.number(SAMPLES, 1) != 1 or p.number(PHOTOMETRIC, 1) not in (0, 1) for p in pages):
         raise UnsuitableError("in colour, with a palette or with transparency: only grey TIFF is read")
@@ -205,12 +218,14 @@ def _refuse_kinds(pages: tuple[Page, ...]) -> None:
         raise UnsuitableError(
             f"{bits}-bit {kind} TIFF: only 8 and 16 bits unsigned and 32-bit floats are read"
         )
+    if len({(p.number(WIDTH, 0), p.number(HEIGHT, 0), _kind(p)) for p in pages}) > 1:
+        raise UnsuitableError("its pages differ in size or type")
+    if any(_is_compressed(p) and _is_misread(p.order, Stored(np.dtype(_TYPES[_kind(p)]))) for p in pages):
+        raise UnsuitableError("compressed floating-point values in big-endian order")
     if any(p.number(ORIENTATION, 1) != 1 for p in pages):
         raise UnsuitableError("stored turned or mirrored (tag Orientation)")
     if bits == 32 and any(p.number(PHOTOMETRIC, 1) == 0 for p in pages):
         raise UnsuitableError("floating-point values with white as zero")
-    if len({(p.number(WIDTH, 0), p.number(HEIGHT, 0), _kind(p)) for p in pages}) > 1:
-        raise UnsuitableError("its pages differ in size or type")
 
 
 def _check_sizes(pages: tuple[Page, ...], source: Source) -> None:
@@ -218,7 +233,7 @@ def _check_sizes(pages: tuple[Page, ...], source: Source) -> None:
     if not (rows > 0 and columns > 0 and rows * columns <= MAX_PIXELS):
         raise source.error(f"the header claims {rows} x {columns} pixels")
     claimed = len(pages) * rows * columns * pages[0].number(BITS, 8) // 8
-    compressed = any(p.number(COMPRESSION, 1) != _UNCOMPRESSED for p in pages)
+    compressed = any(_is_compressed(page) for page in pages)
     check_claim(source, claimed, source.size, compressed, _LZW_LIMIT)
     images = re.search(r"^images=(\d+)", pages[0].text(DESCRIPTION), re.MULTILINE)
     if images and int(images[1]) > len(pages):

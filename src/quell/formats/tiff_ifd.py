@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from quell.formats.source import Source
+from quell.formats.source import Source, UnsuitableError
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 DESCRIPTION, ORIENTATION, SAMPLES, PREDICTOR, SOFTWARE, FORMAT = 270, 274, 277, 317, 305, 339
@@ -99,6 +99,8 @@ def read_pages(file: BinaryIO, source: Source) -> tuple[Page, ...]:
     ------
     InputError
         If they are damaged, form a loop, or are absurdly many.
+    UnsuitableError
+        If they are of a kind that Pillow does not read (big-endian BigTIFF).
     """
     try:
         layout, position = _start(file)
@@ -121,6 +123,8 @@ def _start(file: BinaryIO) -> tuple[_Layout, int]:
     start = file.read(16)
     order = "<" if start[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", start, 2)[0] == 43
+    if big and order == ">":
+        raise UnsuitableError("a big-endian BigTIFF")
     layout = _Layout(order, big)
     return layout, int(struct.unpack_from(layout.offset, start, 8 if big else 4)[0])
 
