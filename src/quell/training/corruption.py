@@ -121,7 +121,7 @@ def _level_shape(clean: Tensor) -> Tensor:
 
 
 def _blank(clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Set the outside of a random circle to a constant in some crops, as a field of view does."""
+    """Set one side of a random line to a constant in some crops, as the edge of a field of view does."""
     n, _, rows, columns = clean.shape
     y = torch.linspace(-1, 1, rows, device=clean.device)[:, None]
     x = torch.linspace(-1, 1, columns, device=clean.device)[None, :]

@@ -56,6 +56,38 @@ class Crops:
     alone: np.ndarray
 
 
+class PhantomPool:
+    """An ever-changing pool of phantoms, each drawn when it is first asked for.
+
+    What is in it depends on the seed and on how far the run is, not on how it came there: a run that
+    stopped goes on with the same phantoms.
+
+    Parameters
+    ----------
+    seed : int
+    size : int
+    renew : int
+        One phantom is replaced, in turn, in every so many draws.
+    """
+
+    def __init__(self, seed: int, size: int, renew: int) -> None:
+        self._seed, self._size, self._renew = seed, size, renew
+        self._drawn: dict[int, tuple[int, Reference]] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, place: int, draws: int) -> Reference:
+        """Return the phantom at a place of the pool after a number of draws."""
+        renewals = draws // self._renew
+        turns = -(-max(renewals - place, 0) // self._size)
+        if self._drawn.get(place, (-1,))[0] != turns:
+            rng = np.random.default_rng([self._seed, place, turns])
+            voxels = random_anatomy(rng, (SLICES, 256, 256))
+            self._drawn[place] = turns, Reference(voxels, 1.0, 0.0, True)
+        return self._drawn[place][1]
+
+
 class CropSampler:
     """Draw batches of crops from packed references and from an ever-changing pool of phantoms.
 
@@ -66,12 +98,17 @@ class CropSampler:
     rng : Generator
     phantoms : int
         Size of the pool; one of them is replaced in every `renew` draws.
+
+    Attributes
+    ----------
+    draws : int
+        Batches drawn so far; to be set, with the state of `rng`, by a run that goes on.
     """
 
     def __init__(self, pack: Path, rng: np.random.Generator, phantoms: int = 400, renew: int = 20) -> None:
         self._rng = rng
-        self._renew = renew
-        self._draws = 0
+        self.draws = 0
+        self._phantoms = PhantomPool(int(rng.integers(2**32)), phantoms, renew)
         self._references: dict[str, list[Reference]] = {}
         for entry in json.loads((pack / "index.json").read_text()):
             if entry["split"] != "train":
@@ -79,22 +116,18 @@ class CropSampler:
             voxels = np.load(pack / entry["file"], mmap_mode="r")
             reference = Reference(voxels, entry["contrast"], entry["noise"], entry["volume"])
             self._references.setdefault(entry["modality"], []).append(reference)
-        self._references["phantom"] = [self._phantom() for _ in range(phantoms)]
         # A reference counts by the root of its size, so that one long series does not drown the rest.
         self._weights = {
             kind: np.sqrt([r.voxels.size for r in rs]) / np.sqrt([r.voxels.size for r in rs]).sum()
             for kind, rs in self._references.items()
         }
-        self._kinds = [k for k in SHARES if k in self._references]
+        self._kinds = [k for k in SHARES if k in self._references or k == "phantom"]
         shares = np.array([SHARES[k] for k in self._kinds])
         self._shares = shares / shares.sum()
 
     def draw(self, count: int, size: int) -> Crops:
         """Return `count` crops of `size` x `size` pixels."""
-        self._draws += 1
-        if self._draws % self._renew == 0:
-            pool = self._references["phantom"]
-            pool[int(self._rng.integers(len(pool)))] = self._phantom()
+        self.draws += 1
         crops = [self._one(size) for _ in range(count)]
         return Crops(
             np.stack([c[0] for c in crops]),
@@ -102,13 +135,15 @@ class CropSampler:
             np.array([c[2] for c in crops]),
         )
 
-    def _phantom(self) -> Reference:
-        return Reference(random_anatomy(self._rng, (SLICES, 256, 256)), 1.0, 0.0, True)
+    def _reference(self) -> Reference:
+        kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
+        if kind == "phantom":
+            return self._phantoms.get(int(self._rng.integers(len(self._phantoms))), self.draws)
+        pool = self._references[kind]
+        return pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
 
     def _one(self, size: int) -> tuple[FloatArray, float, bool]:
-        kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
-        pool = self._references[kind]
-        reference = pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
+        reference = self._reference()
         _, rows, columns = reference.voxels.shape
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
         factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1

@@ -206,6 +206,7 @@ class Run:
         self.step, self.seconds, self.cpu_seconds = state["progress"]
         generator, torch_state = state["rng"]
         self.rng.bit_generator.state = generator
+        self.sampler.draws = self.step
         torch.set_rng_state(torch_state.cpu())
 
 
