@@ -76,7 +76,7 @@ def random_power(n: int, rows: int, columns: int, device: torch.device) -> Tenso
     fy, fx = (torch.from_numpy(a).to(device) for a in frequency_axes(rows, columns))
     stretch = torch.exp(_normal(n, device) * 0.35 * (_uniform(n, device) < 0.3))
     radius = torch.sqrt((fy * stretch).square() + (fx / stretch).square())
-    f50 = 0.10 * (4.5 ** _uniform(n, device))
+    f50 = 0.06 * (7.5 ** _uniform(n, device))
     exponent = 1.5 + 2.0 * _uniform(n, device)
     kind = _uniform(n, device)
     offset = torch.where(kind < 0.2, torch.full_like(kind, 20.0), 0.3 * _uniform(n, device).square())
@@ -115,8 +115,8 @@ def _level_shape(clean: Tensor) -> Tensor:
     base = 0.05 + 0.5 * _uniform(n, device)
     kind = _uniform(n, device)
     shape = torch.where(kind < 0.35, torch.ones_like(smooth), smooth)
-    shape = torch.where((kind > 0.70) & (kind < 0.88), (base + signal).sqrt() * smooth.sqrt(), shape)
-    shape = torch.where(kind > 0.88, base + signal, shape)
+    shape = torch.where((kind > 0.65) & (kind < 0.82), (base + signal).sqrt() * smooth.sqrt(), shape)
+    shape = torch.where(kind > 0.82, base + signal, shape)
     return shape / shape.mean(dim=(2, 3), keepdim=True)
 
 

@@ -13,7 +13,7 @@ from quell.phantoms.procedural import random_anatomy
 
 SLICES = 3
 
-SHARES = {"CT": 0.30, "MR": 0.16, "PT": 0.07, "US": 0.07, "XR": 0.08, "phantom": 0.32}
+SHARES = {"CT": 0.30, "MR": 0.15, "PT": 0.11, "US": 0.07, "XR": 0.07, "phantom": 0.30}
 """How often a crop comes from each kind of reference."""
 
 
