@@ -89,6 +89,15 @@ def test_magnitudes_are_denoised(kinds: tuple[str, ...]) -> None:
     assert header_reason(image(MR, "MR", *kinds)) is None
 
 
+def test_t2_star_is_a_contrast_as_value_3_and_a_map_as_value_4() -> None:
+    # PS3.3 C.8.16.1.3 and C.8.16.1.4: image flavor and derived pixel contrast.
+    ds = enhanced_mr(np.ones((1, 4, 4), np.uint16), [0])
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "T2_STAR", "NONE"]
+    assert header_reason(ds) is None
+    ds.ImageType = ["DERIVED", "PRIMARY", "M", "T2_STAR"]
+    assert "parameter map" in str(header_reason(ds))
+
+
 @pytest.mark.parametrize(("kind", "word"), [(0, None), (1, "phase"), (2, "real"), (3, "imaginary")])
 def test_ge_says_the_component_in_a_private_element(kind: int, word: str | None) -> None:
     ds = image(MR, "MR", "OTHER")

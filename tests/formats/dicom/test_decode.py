@@ -269,8 +269,10 @@ def test_ultrasound_outside_its_region_is_padding(tmp_path: Path) -> None:
 
 def test_grey_image_in_colour_is_read_and_colour_is_not(tmp_path: Path) -> None:
     grey = np.repeat(np.arange(80, dtype=np.uint8).reshape(8, 10, 1), 3, axis=2)
-    image = read_one(tmp_path, dataset(US, "US", grey, ImageType=["ORIGINAL", "PRIMARY"]))
-    np.testing.assert_array_equal(image.voxels[0], grey[..., 0])
+    ds = dataset(US, "US", grey, ImageType=["ORIGINAL", "PRIMARY"])
+    (series,) = found_in(tmp_path, ds).series
+    np.testing.assert_array_equal(series.read().voxels[0], grey[..., 0])
+    assert "stored in colour, grey in fact: read as brightness" in series.notes
     grey[3, 3, 0] = 200
     found = found_in(tmp_path, dataset(US, "US", grey, ImageType=["ORIGINAL", "PRIMARY"]))
     assert not found.series and found.passed_over[0].reason == "colour images are not denoised"

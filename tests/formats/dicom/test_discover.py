@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import (
     AXIAL,
@@ -292,7 +293,7 @@ def test_deep_nesting_is_one_clear_error(tmp_path: Path) -> None:
     assert "damaged DICOM header" in one_error(path) or "missing" in one_error(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_no_damage_makes_it_crash(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
@@ -327,10 +328,13 @@ def test_everything_that_pydicom_brings_is_sorted() -> None:
 def test_pet_whole_body_is_one_volume_found_quickly() -> None:
     folder = shared_data("pet", "sts_001_fdg")
     files = files_in(folder)
-    find_series(files[:10], folder)
-    started = time.process_time()
     (series,) = find_series(files, folder).series
-    assert time.process_time() - started < 3e-3 * len(files)
+    started = time.process_time()
+    for path in files:
+        pydicom.dcmread(path, stop_before_pixels=True)
+    headers = time.process_time()
+    find_series(files, folder)
+    assert time.process_time() - headers < 3 * (headers - started)
     assert series.shape == (267, 128, 128) and series.volume and not series.gaps
     image = series.read()
     assert image.units == "Bq/ml" and image.geometry.spacing[0] == pytest.approx(3.27)

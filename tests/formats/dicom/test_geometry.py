@@ -71,7 +71,7 @@ def test_any_orientation_and_order_gives_the_same_stack(
     np.testing.assert_allclose(np.linalg.norm(found.geometry.direction, axis=1), 1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.permutations(range(5)), st.sampled_from([(0, 1), (1, 0), (2, 0), (1, 2)]), st.booleans())
 def test_names_and_numbers_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], axes: tuple[int, int], flip: bool

@@ -44,44 +44,26 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 
 _SCREENS = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "DOSE INFO", "DOSE REPORT"}
 _PROTOCOL = re.compile(r"(^|[_ ])PROT(OCOL)?$")
-_PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MAXIP", "MNIP", "MAXIMUM", "MINIMUM", "VRT"}
+_PROJECTIONS = {
+    *("PROJECTION IMAGE", "MIP", "MINIP", "MAXIP", "MNIP", "MAX_IP", "MIN_IP", "MAXIMUM", "MINIMUM", "VRT"),
+}
 _COMPONENTS = {
     "phase": {"P", "PHASE", "PHASE MAP", "PHASE_MAP"},
     "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
     "imaginary": {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"},
 }
 _GE_COMPONENTS = {1: "phase", 2: "real", 3: "imaginary"}
+_A_MAP = "a parameter map, not an image of measured noise"
 _MAPS = {
     *("ADC", "ADC_UNSPECIFIED", "EADC", "EXP_ADC", "FA", "COLFA", "TENSOR", "FRACTIONAL_ANISOTROPY"),
-    *(
-        "CBF",
-        "CBV",
-        "RCBF",
-        "RCBV",
-        "RELCBF",
-        "RELCBV",
-        "RELMTT",
-        "MTT",
-        "TTP",
-        "TMAX",
-        "KTRANS",
-        "KEP",
-        "VE",
-    ),
-    *(
-        "R2",
-        "R2_STAR",
-        "T2_STAR",
-        "B0",
-        "B1",
-        "QSM",
-        "PDFF",
-        "FAT_FRACTION",
-        "FAT FRACTION",
-        "TMAP",
-        "T_TEST",
-    ),
-    *("VELOCITY", "STD_DEVIATION", "DIVISION", "MULTIPLICATION"),
+    *("CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "RELMTT", "MTT", "TTP", "TMAX"),
+    *("KTRANS", "KEP", "VE", "R2", "R2_STAR", "B0", "B1", "QSM", "PDFF", "FAT_FRACTION", "FAT FRACTION"),
+    *("TMAP", "T_TEST", "TEMPERATURE", "STD_DEVIATION", "DIVISION", "MULTIPLICATION"),
+}
+# Value 4 of an enhanced image's type, where T1 means a map; as value 3 it means a contrast.
+_DERIVED_CONTRASTS = {
+    *("ADC", "DIFFUSION_ANISO", "FRACTIONAL_ANISO", "T1", "T2", "T2_STAR", "TTP", "RCBF", "RCBV", "TCS"),
+    *("NEI", "NTP", "METABOLITE"),
 }
 _GE_RAW_DATA_TYPE = Tag(0x0043, 0x102F)
 _PHILIPS_SCALE_SLOPE = Tag(0x2005, 0x100E)
@@ -135,7 +117,10 @@ def header_reason(header: Dataset) -> str | None:
         return "made by Quell already"
     if tags.word(header, "Modality") == "MG":
         return "mammograms are not denoised: no evidence that it is safe"
-    return _type_reason(tags.words(header, "ImageType"), header, modality)
+    kinds = tags.words(header, "ImageType")
+    if is_enhanced(header) and _is_derived(kinds):
+        return _A_MAP
+    return _type_reason(kinds, header, modality)
 
 
 def is_reconstruction(header: Dataset) -> bool:
@@ -155,7 +140,8 @@ def frame_reason(header: Dataset, frame: int) -> str | None:
         component = tags.word(group, "ComplexImageComponent").lower()
         if component in _COMPONENTS:
             return f"a {component} image, not a magnitude"
-        return _type_reason(tags.words(group, "FrameType"), group, modality_of(header))
+        kinds = tags.words(group, "FrameType")
+        return _A_MAP if _is_derived(kinds) else _type_reason(kinds, group, modality_of(header))
     return None
 
 
@@ -184,6 +170,10 @@ def notes_on(header: Dataset) -> tuple[str, ...]:
         notes.append("compressed with losses: its noise is no longer the scanner's")
     if tags.uid(header, "SOPClassUID") in _SECONDARY_CAPTURE:
         notes.append("stored as a secondary capture, read as the scintigram that its header describes")
+    if tags.integer(header, "SamplesPerPixel") == 3 or (
+        tags.word(header, "PhotometricInterpretation") == "PALETTE COLOR"
+    ):
+        notes.append("stored in colour, grey in fact: read as brightness")
     intent = tags.word(header, "PresentationIntentType")
     if intent == "FOR PRESENTATION":
         notes.append("for presentation: the maker's processing has altered the noise")
@@ -230,7 +220,7 @@ def _type_reason(kinds: tuple[str, ...], header: Dataset, modality: Modality) ->
         if (made := _ge_component(header)) is not None:
             return f"a {made} image, not a magnitude"
     if modality in (Modality.MR, Modality.CT, Modality.PT) and _is_map(values):
-        return "a parameter map, not an image of measured noise"
+        return _A_MAP
     if modality is Modality.CT and tags.word(header, "RescaleType") not in _HU_TYPES:
         return "a map of a material, not of HU"
     if modality is Modality.US and not _has_tissue(header):
@@ -242,6 +232,11 @@ def _has_tissue(header: Dataset) -> bool:
     """Whether an ultrasound image has a two-dimensional region, or names no regions at all."""
     regions = tags.items(header, "SequenceOfUltrasoundRegions")
     return not regions or any(tags.integer(region, "RegionSpatialFormat") == 1 for region in regions)
+
+
+def _is_derived(kinds: tuple[str, ...]) -> bool:
+    """Whether the derived pixel contrast of an enhanced image is that of a map (PS3.3 C.8.16.1.4)."""
+    return len(kinds) > 3 and kinds[3] in _DERIVED_CONTRASTS
 
 
 def _is_map(values: set[str]) -> bool:

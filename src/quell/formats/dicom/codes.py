@@ -45,9 +45,9 @@ _DERIVATION = {
 }
 
 
-def derivation_codes(kind: OutputKind) -> tuple[Code, ...]:
+def derivation_items(kind: OutputKind) -> list[Dataset]:
     """Return the steps from the source to `kind`, in the order in which they were done."""
-    return _DERIVATION[kind]
+    return [code.item() for code in _DERIVATION[kind]]
 
 
 def private_scheme_item() -> Dataset:

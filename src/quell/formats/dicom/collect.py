@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from quell.errors import InputError
 from quell.formats.contracts import PassedOver
 from quell.formats.dicom import tags
@@ -96,11 +98,12 @@ def _reason(instance: Instance) -> str | None:
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
         if not tags.uid(instance.header, keyword):
             raise InputError(instance.path, f"{keyword} is missing")
-    reason = header_reason(instance.header)
-    if reason is not None:
-        return reason
-    frames = tags.integer(instance.header, "NumberOfFrames") or 1
-    reasons = {frame_reason(instance.header, frame) for frame in range(min(frames, 1 << 16))}
+    return header_reason(instance.header)
+
+
+def _frames_reason(header: Dataset, frames: int) -> str | None:
+    """Return why every frame of an object is passed over, or None if one is not."""
+    reasons = {frame_reason(header, frame) for frame in range(frames)}
     return None if None in reasons else "; ".join(sorted(str(one) for one in reasons))
 
 
@@ -108,12 +111,14 @@ def _collect_image(instance: Instance, collection: Collection) -> None:
     try:
         layout = pixel_layout(instance)
         _check_rescale(instance)
-        colour = _is_colour(instance, layout)
+        reason = _frames_reason(instance.header, layout.frames)
+        if reason is None and _is_colour(instance, layout):
+            reason = "colour images are not denoised"
     except InputError:
         collection.damaged[tags.uid(instance.header, "SeriesInstanceUID")] += 1
         raise
-    if colour:
-        collection.passed[series_label(instance), "colour images are not denoised", False] += 1
+    if reason is not None:
+        collection.passed[series_label(instance), reason, False] += 1
     else:
         collection.images.append(instance)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -112,18 +112,18 @@ class Derivation:
         """The rule by which UIDs are derived."""
         return DerivedUids(self.provenance, self.kind)
 
-    def append(self, header: Dataset, keyword: str, items: Iterable[Dataset]) -> None:
-        """Put `items` behind those that a sequence of the source has.
+    def append(self, header: Dataset, keyword: str, items: Callable[[], Iterable[Dataset]]) -> None:
+        """Put what `items` gives behind what a sequence of the source has.
 
         Where it has none, all slices of the series share one element.
         """
         before = tags.items(header, keyword)
         if before:
-            put(header, keyword, DicomSequence([*before, *items]))
+            put(header, keyword, DicomSequence([*before, *items()]))
             return
         if keyword not in self._shared:
-            element = DataElement(BaseTag(tag_for_keyword(keyword) or 0), "SQ", DicomSequence(items))
-            self._shared[keyword] = self.encoder.share(element)
+            tag = BaseTag(tag_for_keyword(keyword) or 0)
+            self._shared[keyword] = DataElement(tag, "SQ", DicomSequence(items()))
         header[self._shared[keyword].tag] = self._shared[keyword]
 
 
@@ -148,7 +148,7 @@ def derive_header(source: Dataset, derivation: Derivation, frames: tuple[int, ..
     frames : tuple of int, optional
         The frames treated, where they are not all that the source has.
     """
-    header = editable_copy(source)
+    header: Dataset = editable_copy(source)
     _remove(header, derivation)
     _identify(header, derivation, frames)
     _date(header, derivation)
@@ -168,7 +168,7 @@ def _remove(header: Dataset, derivation: Derivation) -> None:
     if derivation.kind is not OutputKind.DENOISED:
         for stale in _OF_SOURCE_VALUES & set(header.keys()):
             del header[stale]
-    strip_private(header)
+    strip_private(header, same_scale=derivation.kind is OutputKind.DENOISED)
     derivation.cleaner.clean(header)
 
 
@@ -249,15 +249,15 @@ def _describe(header: Dataset, source: Dataset, derivation: Derivation) -> None:
     before = str(tags.value(header, "DerivationDescription") or "")
     text = describe.derivation_description(provenance, kind, derivation.notes, before)
     put(header, "DerivationDescription", text)
-    derivation.append(header, "DerivationCodeSequence", [c.item() for c in codes.derivation_codes(kind)])
+    derivation.append(header, "DerivationCodeSequence", lambda: codes.derivation_items(kind))
 
 
 def _say_who(header: Dataset, derivation: Derivation) -> None:
     """Name ourselves beside the scanner, which stays the manufacturer: its units depend on it."""
-    derivation.append(header, "ContributingEquipmentSequence", [_equipment(derivation)])
+    derivation.append(header, "ContributingEquipmentSequence", lambda: [_equipment(derivation)])
     schemes = tags.items(header, "CodingSchemeIdentificationSequence")
     if all(tags.word(item, "CodingSchemeDesignator") != codes.PRIVATE_SCHEME for item in schemes):
-        derivation.append(header, "CodingSchemeIdentificationSequence", [codes.private_scheme_item()])
+        derivation.append(header, "CodingSchemeIdentificationSequence", lambda: [codes.private_scheme_item()])
 
 
 def _equipment(derivation: Derivation) -> Dataset:

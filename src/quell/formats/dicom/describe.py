@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from importlib import metadata
 
 from quell.formats.contracts import OutputKind, Provenance
@@ -26,6 +27,7 @@ _LONG_TEXT = 10240
 _LARGEST_INTEGER = 2**31 - 1
 
 
+@lru_cache
 def quell_version() -> str:
     """Return the version of the installed package."""
     try:
@@ -34,6 +36,7 @@ def quell_version() -> str:
         return "unknown"
 
 
+@lru_cache
 def series_description(source: str, kind: OutputKind) -> str:
     """Return the source's Series Description with our suffix, at most 64 characters (LO).
 
@@ -60,6 +63,7 @@ def series_number(source: int | None, offset: int, kind: OutputKind) -> int:
     return number if abs(number) <= _LARGEST_INTEGER else number % 10**9
 
 
+@lru_cache
 def derivation_description(
     provenance: Provenance, kind: OutputKind, notes: tuple[str, ...], before: str
 ) -> str:

@@ -116,7 +116,7 @@ def derive_groups(
     _set_scale(groups, derivation, plan, scales)
     if tags.word(source, "ImageType") != "DERIVED":
         _follow_image_type(header, partial)
-    derivation.append(header, "SourceImageEvidenceSequence", [evidence_item(source)])
+    derivation.append(header, "SourceImageEvidenceSequence", lambda: [evidence_item(source)])
 
 
 def _follow_image_type(header: Dataset, partial: bool) -> None:
@@ -157,7 +157,7 @@ def _add_derivation(
         step = Dataset()
         step.DerivationDescription = text
         step.SourceImageSequence = DicomSequence(items)
-        step.DerivationCodeSequence = DicomSequence(c.item() for c in codes.derivation_codes(derivation.kind))
+        step.DerivationCodeSequence = DicomSequence(codes.derivation_items(derivation.kind))
         before = tags.items(groups.frames[frame], _DERIVATION)
         groups.frames[frame].DerivationImageSequence = DicomSequence([*before, step])
 

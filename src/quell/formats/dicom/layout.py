@@ -88,6 +88,8 @@ def pixel_layout(instance: Instance) -> PixelLayout:
         transfer_syntax=UID(tags.uid(header.file_meta, "TransferSyntaxUID")),
         pixels=pixels,
     )
+    if not layout.transfer_syntax.is_transfer_syntax:
+        raise InputError(path, "unknown transfer syntax")
     _check_bits(layout, instance)
     _check_size(layout, path)
     return layout

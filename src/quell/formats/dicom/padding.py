@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,13 @@ class PaddingRule:
     ----------
     low, high : int, optional
         The range of Pixel Padding Value and Pixel Padding Range Limit, both included.
-    below : float, optional
+    below : int, optional
         Every stored value up to this one.
     """
 
     low: int | None = None
     high: int | None = None
-    below: float | None = None
+    below: int | None = None
 
     def mask(self, stored: npt.NDArray[np.integer], out: BoolArray) -> None:
         """Set `out` True where `stored`, of the same shape, is padding."""
@@ -51,7 +52,7 @@ def padding_rule(header: Dataset, modality: Modality, rescale: Rescale) -> Paddi
     """
     below = None
     if modality is Modality.CT and rescale.slope > 0 and not tags.has(header, "ModalityLUTSequence"):
-        below = (_CT_NOTHING_HU - rescale.intercept) / rescale.slope
+        below = math.floor((_CT_NOTHING_HU - rescale.intercept) / rescale.slope)
     low = _stored(header, "PixelPaddingValue")
     high = _stored(header, "PixelPaddingRangeLimit")
     if low is None:

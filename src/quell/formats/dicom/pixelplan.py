@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ class PixelPlan:
         Whether the scales have to be written as rescale slope and intercept; otherwise those of
         the source hold, or there are none and `notes` and a real-world mapping say it in words.
     mapped : bool
-        Whether the scale goes into a Real World Value Mapping, mostly for want of a rescale.
+        Whether the scale goes into a Real World Value Mapping, for want of a rescale.
     low : int or None
         A higher lower end of the range than that of the storage.
     keep_sum : bool
@@ -92,11 +92,8 @@ def plan_pixels(
     if kind is OutputKind.DENOISED:
         return _denoised(header, modality, voxels, tuple(sources), storage, iod)
     if kind is OutputKind.RESIDUAL:
-        plan = _residual(voxels, tuple(sources), storage, iod)
-    else:
-        plan = _noise_map(voxels, storage, iod)
-    # Readers of MR expect a real-world mapping beside a rescale, which its definition lacks.
-    return replace(plan, mapped=True) if modality is Modality.MR and plan.stated else plan
+        return _residual(voxels, tuple(sources), storage, iod)
+    return _noise_map(voxels, storage, iod)
 
 
 def decimal(value: float) -> float:

@@ -10,7 +10,7 @@ The list holds what the quantification of the image needs and what does not depe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
 
@@ -41,21 +41,33 @@ holds the whole protocol.
 """
 
 
-def strip_private(dataset: Dataset) -> None:
-    """Remove the private elements of `dataset`, top level only, that are not on the list."""
-    kept = set(_kept_tags(dataset))
+_OF_STORED_VALUES = {(0x2005, "Philips MR Imaging DD 001"): frozenset({0x0D, 0x0E})}
+"""What on the list says how to read the source's stored values, and is untrue of any others."""
+
+
+def strip_private(dataset: Dataset, same_scale: bool = True) -> None:
+    """Remove the private elements of `dataset`, top level only, that are not on the list.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+    same_scale : bool
+        False where the stored values have another scale than the source's.
+    """
+    kept = set(_kept_tags(dataset, {} if same_scale else _OF_STORED_VALUES))
     for tag in [tag for tag in dataset.keys() if tag.is_private and tag not in kept]:  # noqa: SIM118
         del dataset[tag]
 
 
-def _kept_tags(dataset: Dataset) -> Iterator[BaseTag]:
+def _kept_tags(dataset: Dataset, excluded: Mapping[tuple[int, str], frozenset[int]]) -> Iterator[BaseTag]:
     """Yield the tags that stay: elements on the list, and the creators that reserve their blocks."""
     blocks: dict[tuple[int, int], tuple[BaseTag, frozenset[int]]] = {}
     private = sorted(tag for tag in dataset.keys() if tag.is_private)  # noqa: SIM118
     for tag in private:
         block = blocks.get((tag.group, tag.element >> 8))
         if 0x10 <= tag.element <= 0xFF:
-            allowed = _ALLOWED.get((tag.group, _creator(dataset, tag)))
+            name = (tag.group, _creator(dataset, tag))
+            allowed = _ALLOWED.get(name, frozenset()) - excluded.get(name, frozenset())
             if allowed:
                 blocks[tag.group, tag.element] = (tag, allowed)
         elif block and tag.element & 0xFF in block[1]:
@@ -86,8 +98,7 @@ class NestedCleaner:
 
     def clean(self, header: Dataset) -> None:
         """Clean in place; items that have to change are copied first, for they may be shared."""
-        for tag in list(header.keys()):
-            element = header.get_item(tag)
+        for tag, element in list(header.items()):
             if (element.VR or _dictionary_vr(tag)) not in ("SQ", "UN"):
                 continue
             raw = element.value if isinstance(element, RawDataElement) else None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.formats.dicom.rescale import Rescale
-from quell.image import FloatArray
+from quell.image import BoolArray, FloatArray
 
 StoredArray = npt.NDArray[np.integer]
 
@@ -147,22 +147,32 @@ def _settle_padding(
     stored: StoredArray, values: FloatArray, source: Rescale, storage: Storage, padding: Padding, same: bool
 ) -> None:
     """Give padding its own stored values, and move every other pixel off them, in place."""
-    if same:
-        where = np.nonzero((stored >= padding.first) & (stored <= padding.last))
-    else:
-        where = np.nonzero(np.ones(stored.shape, dtype=bool))
-    if where[0].size == 0:
+    within = (stored >= padding.first) & (stored <= padding.last)
+    if same and not within.any():
         return
-    exact = (values[where].astype(np.float64) - source.intercept) / source.slope
-    nearest = np.rint(exact)
+    exact = values.astype(np.float64) if padding.first != padding.last else values
+    is_padding = _is_padding(exact, source, padding)
+    if not same:
+        steps = (values[is_padding] - source.intercept) / source.slope
+        stored[is_padding] = np.rint(steps).astype(storage.dtype)
+    collides = np.flatnonzero(within & ~is_padding)
+    if collides.size:
+        steps = (values.reshape(-1)[collides].astype(np.float64) - source.intercept) / source.slope
+        stored.reshape(-1)[collides] = _beside(steps, storage, padding)
+
+
+def _is_padding(values: npt.NDArray[np.floating], source: Rescale, padding: Padding) -> BoolArray:
+    """Whether a value is what reading a padding value gives, and not merely near to it."""
     tolerance = _read_error(source, padding)
-    is_padding = (
-        (np.abs(exact - nearest) <= tolerance) & (nearest >= padding.first) & (nearest <= padding.last)
-    )
-    current = stored[where].astype(np.int64)
-    collides = ~is_padding & (current >= padding.first) & (current <= padding.last)
-    beside = _beside(exact, storage, padding)
-    stored[where] = np.where(is_padding, nearest.astype(np.int64), np.where(collides, beside, current))
+    if padding.first == padding.last:
+        expected = np.float32(source.slope * padding.first + source.intercept)
+        near: BoolArray = np.abs(values - expected) <= np.float32(tolerance * abs(source.slope))
+        return near
+    steps = (values - source.intercept) / source.slope
+    nearest = np.rint(steps)
+    within: BoolArray = (nearest >= padding.first) & (nearest <= padding.last)
+    within &= np.abs(steps - nearest) <= tolerance
+    return within
 
 
 def _read_error(source: Rescale, padding: Padding) -> float:

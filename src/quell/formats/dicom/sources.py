@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from quell.formats.dicom import codes, tags
+from quell.formats.dicom.encode import encode_dataset, encode_item, uid_element
 from quell.formats.dicom.instance import FrameRef, Instance
 
 
@@ -46,14 +48,31 @@ def source_item(header: Dataset, frames: Sequence[int] | None = None) -> Dataset
     frames : sequence of int, optional
         Frames counted from 0, where not all of a multi-frame source were used.
     """
-    item = Dataset()
+    item = _purpose()
     item.ReferencedSOPClassUID = tags.uid(header, "SOPClassUID")
     item.ReferencedSOPInstanceUID = tags.uid(header, "SOPInstanceUID")
     if frames is not None:
         item.ReferencedFrameNumber = [frame + 1 for frame in frames]
+    return item
+
+
+def encoded_source_item(header: Dataset) -> bytes:
+    """Return `source_item` of all frames as it is written; thousands are needed for a long series."""
+    uids = (tags.uid(header, keyword) for keyword in ("SOPClassUID", "SOPInstanceUID"))
+    referenced = (uid_element(tag, uid) for tag, uid in zip((0x00081150, 0x00081155), uids, strict=True))
+    return encode_item((*referenced, _encoded_purpose()))
+
+
+def _purpose() -> Dataset:
+    item = Dataset()
     item.SpatialLocationsPreserved = "YES"
     item.PurposeOfReferenceCodeSequence = DicomSequence([codes.SOURCE_IMAGE.item()])
     return item
+
+
+@lru_cache
+def _encoded_purpose() -> bytes:
+    return encode_dataset(_purpose())
 
 
 def source_items(instances: Sequence[Instance], used: Sequence[FrameRef]) -> list[Dataset]:
