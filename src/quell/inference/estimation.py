@@ -21,6 +21,9 @@ _Found: TypeAlias = "tuple[FloatArray, npt.NDArray[np.float32]] | None"
 SPARSE_FROM = 8
 """Volumes of at least this many slices are looked at in every second slice: noise varies slowly."""
 
+ENOUGH = 100
+"""Long volumes are looked at in about this many slices, evenly spread."""
+
 
 def estimate_noise(slices: Slices, network: Network, block: int, streams: int, step: Step) -> NoiseMap:
     """Estimate the level and the spectrum of the noise of a series.
@@ -78,7 +81,7 @@ def _runs(image: Image) -> list[range]:
 
 
 def _looked_at(run: range) -> list[int]:
-    stride = 2 if len(run) >= SPARSE_FROM else 1
+    stride = max(2, round(len(run) / ENOUGH)) if len(run) >= SPARSE_FROM else 1
     return sorted({*run[::stride], run[-1]})
 
 

@@ -142,7 +142,8 @@ class NetworkDenoiser:
         removed = self._tiled(network, stack, noise.descriptor[None])
         removed *= level
         removed *= np.float32(strength)
-        denoised: FloatArray = np.clip(centre - removed, *bounds)[:rows, :columns]
+        np.subtract(centre, removed, out=removed)
+        denoised: FloatArray = np.clip(removed, *bounds, out=removed)[:rows, :columns]
         if image.padding is not None:
             denoised = np.where(image.padding[z], image.voxels[z], denoised)
         return denoised

@@ -5,12 +5,9 @@ Written against the Python array API, so that training (torch) and use (NumPy) s
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import array_api_compat
-import numpy as np
-import numpy.typing as npt
 
 
 def block_mean(pixels: Any, size: int) -> Any:
@@ -42,28 +39,29 @@ def upsample(grid: Any, size: int) -> Any:
     grid : array, shape (..., rows, columns)
         Values at the block centres.
     size : int
-        Side of a block in pixels.
+        Side of a block in pixels, an even number.
 
     Returns
     -------
     array, shape (..., rows * size, columns * size)
     """
+    # Weighted sums rather than a product of matrices: a threaded BLAS under several slices at a time
+    # has its threads fight for the cores. Columns first, while the grid is small.
+    xp = array_api_compat.array_namespace(grid)
+    columns = xp.matrix_transpose(_stretch_rows(xp.matrix_transpose(grid), size))
+    return _stretch_rows(columns, size)
+
+
+def _stretch_rows(grid: Any, size: int) -> Any:
+    """Interpolate (..., rows, columns) linearly to (..., rows * size, columns); `size` must be even."""
     xp = array_api_compat.array_namespace(grid)
     device = array_api_compat.device(grid)
-    rows = xp.asarray(_weights(grid.shape[-2], size), device=device)
-    columns = xp.asarray(_weights(grid.shape[-1], size), device=device)
-    return rows @ (grid @ xp.permute_dims(columns, (1, 0)))
-
-
-@lru_cache(maxsize=64)
-def _weights(count: int, size: int) -> npt.NDArray[np.float32]:
-    """Return the matrix (count * size, count) of linear interpolation from block centres."""
-    position = (np.arange(count * size) + 0.5) / size - 0.5
-    position = np.clip(position, 0, count - 1)
-    low = np.minimum(position.astype(int), max(count - 2, 0))
-    fraction = position - low
-    weights = np.zeros((count * size, count), dtype=np.float32)
-    index = np.arange(count * size)
-    weights[index, low] = 1 - fraction
-    weights[index, np.minimum(low + 1, count - 1)] += fraction
-    return weights
+    rows, columns = grid.shape[-2:]
+    ends = xp.concat((grid[..., :1, :], grid, grid[..., -1:, :]), axis=-2)
+    # The pixels between two block centres share their two values; the half blocks at the ends, too.
+    share = (xp.arange(size, dtype=grid.dtype, device=device) + 0.5) / size
+    steps = (ends[..., 1:, :] - ends[..., :-1, :])[..., :, None, :]
+    fine = steps * share[:, None]
+    fine += ends[..., :-1, None, :]
+    whole = xp.reshape(fine, (*grid.shape[:-2], (rows + 1) * size, columns))
+    return whole[..., size // 2 : size // 2 + rows * size, :]
