@@ -170,6 +170,12 @@ def test_notice_names_every_source_of_the_training_images() -> None:
         assert told is not None and told[1] == entry["licence"], entry["source"]
 
 
+def test_notice_names_the_source_of_every_picture() -> None:
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    pictures = sorted((ROOT / "docs" / "pictures").glob("*.png"))
+    assert [file.name for file in pictures if f"  {file.name} " not in notice] == []
+
+
 def test_models_page_agrees_with_the_cards() -> None:
     text = (ROOT / "docs" / "models.md").read_text("utf-8")
     for card in list_cards():
