@@ -50,8 +50,8 @@ def upsample(grid: Any, size: int) -> Any:
     """
     xp = array_api_compat.array_namespace(grid)
     device = array_api_compat.device(grid)
-    rows = xp.asarray(_weights(grid.shape[-2], size), device=device)
-    columns = xp.asarray(_weights(grid.shape[-1], size), device=device)
+    rows = xp.asarray(_weights(grid.shape[-2], size), dtype=grid.dtype, device=device)
+    columns = xp.asarray(_weights(grid.shape[-1], size), dtype=grid.dtype, device=device)
     return rows @ (grid @ xp.permute_dims(columns, (1, 0)))
 
 
