@@ -51,7 +51,8 @@ class OnnxRuntime:
         try:
             session = self._module.InferenceSession(str(file), options, providers=[self._provider])
         except Exception as error:
-            raise ModelError(f"{file.name}: ONNX Runtime cannot load it: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{file.name}: ONNX Runtime cannot load it: {reason}") from error
         names = list(shapes)
 
         def run(*inputs: FloatArray) -> tuple[FloatArray, ...]:

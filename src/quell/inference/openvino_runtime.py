@@ -51,7 +51,8 @@ class OpenVINORuntime:
             model.reshape({name: list(shape) for name, shape in shapes.items()})
             compiled = self._core.compile_model(model, self._device, self._options(streams, exact))
         except RuntimeError as error:
-            raise ModelError(f"{file.name}: OpenVINO cannot compile it: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{file.name}: OpenVINO cannot compile it: {reason}") from error
         return _Requests(compiled)
 
     def _options(self, streams: int, exact: bool) -> dict[str, str]:

@@ -93,5 +93,6 @@ def quiet_level(voxels: FloatArray, inside: tuple[float, float], share: float = 
     stack = voxels[:: max(1, len(voxels) // 8)]
     blocks = np.concatenate([_blocks(pixels) for pixels in stack]).astype(np.float64)
     sd, mean = _detrended_sd(blocks), blocks.mean(axis=1)
-    usable = (mean > inside[0]) & (mean < inside[1]) & (sd > 0)
+    # The SD of a constant block is seldom exactly 0 after rounding.
+    usable = (mean > inside[0]) & (mean < inside[1]) & (np.ptp(blocks, axis=1) > 0)
     return float(np.quantile(sd[usable], share)) if usable.sum() >= 20 else 0.0

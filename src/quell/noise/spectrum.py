@@ -105,7 +105,7 @@ def describe(power: Any) -> Any:
     """
     xp = array_api_compat.array_namespace(power)
     device = array_api_compat.device(power)
-    masks = xp.asarray(_bin_masks(*power.shape[-2:]), device=device)
+    masks = xp.asarray(_bin_masks(*power.shape[-2:]), dtype=power.dtype, device=device)
     flat = xp.reshape(normalised(power), (*power.shape[:-2], -1))
     means = flat @ masks
     bins = xp.log(means[..., :RADIAL_BINS] + _FLOOR)

@@ -1,0 +1,131 @@
+"""The engines agree with each other and say what is wrong."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quell.errors import ModelError
+from quell.image import Modality
+from quell.inference.contracts import Runtime
+from quell.inference.runtimes import make_runtime
+from quell.models.registry import default_card, model_files
+from quell.noise.spectrum import DESCRIPTOR_SIZE
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, Path]:
+    return model_files(default_card(Modality.CT))
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict[str, tuple[np.ndarray, ...]]:
+    rng = np.random.default_rng(0)
+    slices = default_card(Modality.CT).slices
+    stack = rng.standard_normal((1, slices, SIDE, SIDE)).astype(np.float32)
+    spectrum = rng.normal(0, 0.3, (1, DESCRIPTOR_SIZE)).astype(np.float32)
+    return {"denoiser": (stack, spectrum), "estimator": (stack[:, :1].copy(),)}
+
+
+def outputs(
+    runtime: Runtime, file: Path, values: tuple[np.ndarray, ...], exact: bool
+) -> tuple[np.ndarray, ...]:
+    names = ("normalised", "spectrum") if len(values) == 2 else ("scaled",)
+    shapes = {name: value.shape for name, value in zip(names, values, strict=True)}
+    return runtime.load(file, shapes, 1, exact)(*values)
+
+
+@pytest.mark.parametrize("role", ["denoiser", "estimator"])
+def test_openvino_in_32_bits_agrees_with_onnx_runtime(
+    role: str,
+    onnx: Runtime,
+    openvino: Runtime,
+    files: dict[str, Path],
+    inputs: dict[str, tuple[np.ndarray, ...]],
+) -> None:
+    one = outputs(onnx, files[role], inputs[role], exact=True)
+    other = outputs(openvino, files[role], inputs[role], exact=True)
+    assert len(one) == len(other)
+    for first, second in zip(one, other, strict=True):
+        assert first.shape == second.shape
+        assert first.std() > 0
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_the_short_float_costs_a_fiftieth_of_the_noise(
+    onnx: Runtime, openvino: Runtime, files: dict[str, Path], inputs: dict[str, tuple[np.ndarray, ...]]
+) -> None:
+    (exact,) = outputs(onnx, files["denoiser"], inputs["denoiser"], exact=True)
+    (short,) = outputs(openvino, files["denoiser"], inputs["denoiser"], exact=False)
+    error = short - exact
+    # Unit noise goes in; bfloat16 has 8 bits of precision.
+    assert error.std() < 0.02
+    assert np.abs(error).max() < 0.2
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_calls_from_several_threads_do_not_meet(
+    engine: str,
+    request: pytest.FixtureRequest,
+    files: dict[str, Path],
+    inputs: dict[str, tuple[np.ndarray, ...]],
+) -> None:
+    runtime: Runtime = request.getfixturevalue(engine)
+    stack, spectrum = inputs["denoiser"]
+    network = runtime.load(
+        files["denoiser"], {"normalised": stack.shape, "spectrum": spectrum.shape}, 1, False
+    )
+    gains = [1.0, 2.0, -1.0, 0.5, 3.0, -2.0]
+    alone = [network(np.float32(g) * stack, spectrum)[0] for g in gains]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda g: network(np.float32(g) * stack, spectrum)[0], gains))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_file_that_is_no_network_is_a_model_error_of_one_line(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    runtime: Runtime = request.getfixturevalue(engine)
+    file = tmp_path / "denoiser.onnx"
+    file.write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"denoiser\.onnx") as caught:
+        runtime.load(file, {"normalised": (1, 3, 8, 8)}, 1, False)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "wrong"), [("tensorflow", "cpu", "engine"), ("auto", "tpu", "device")]
+)
+def test_unknown_names_are_refused_with_what_there_is(engine: str, device: str, wrong: str) -> None:
+    with pytest.raises(ModelError, match=f"unknown {wrong}.*auto.*"):
+        make_runtime(engine, device)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("auto", "OpenVINO"), ("openvino", "OpenVINO"), ("onnx", "ONNX Runtime")]
+)
+def test_the_description_names_engine_device_and_precision(engine: str, name: str) -> None:
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    described = make_runtime(engine, "cpu").description
+    assert described.startswith(f"{name} CPU ")
+    assert described.split()[-1] in ("f32", "bf16")
+
+
+def test_without_openvino_onnx_runtime_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+
+    def fail(*arguments: object) -> None:
+        raise ModelError("OpenVINO cannot be loaded")
+
+    monkeypatch.setattr("quell.inference.openvino_runtime.OpenVINORuntime.__init__", fail)
+    assert make_runtime("auto").description.startswith("ONNX Runtime")
+    with pytest.raises(ModelError, match="OpenVINO cannot be loaded"):
+        make_runtime("openvino")

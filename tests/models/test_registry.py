@@ -1,0 +1,131 @@
+"""The models that ship are what their cards say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quell.errors import ModelError
+from quell.image import Modality
+from quell.inference.normalise import MEAN_BLOCK
+from quell.models import registry
+from quell.models.card import ModelCard
+from quell.models.registry import (
+    WEIGHTS,
+    default_card,
+    find_card,
+    list_cards,
+    model_files,
+    read_card,
+    weights_hash,
+)
+
+CARDS = list_cards()
+MEGABYTE = 10**6
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a copy of the weights that a test may damage."""
+    folder = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, folder)
+    monkeypatch.setattr(registry, "WEIGHTS", folder)
+    list_cards.cache_clear()
+    yield folder
+    list_cards.cache_clear()
+
+
+def test_models_ship() -> None:
+    assert CARDS
+    assert registry.DEFAULT in [card.identifier for card in CARDS]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.identifier)
+def test_a_card_fits_its_folder_and_the_house(card: ModelCard) -> None:
+    assert find_card(card.identifier) is card
+    assert read_card(WEIGHTS / card.identifier / registry.CARD) == card
+    assert set(card.files) == {"denoiser", "estimator"}
+    assert set(card.modalities) <= {modality.value for modality in Modality}
+    assert card.slices % 2 == 1
+    assert MEAN_BLOCK % card.multiple == 0
+    assert card.description and card.licence
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.identifier)
+def test_the_weights_have_the_hash_of_the_card(card: ModelCard) -> None:
+    files = model_files(card)
+    assert weights_hash(files) == card.sha256
+    assert weights_hash(dict(reversed(files.items()))) == card.sha256
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.identifier)
+def test_the_card_counts_the_parameters_of_the_weights(card: ModelCard) -> None:
+    content = (WEIGHTS / card.identifier / "weights.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header.pop("__metadata__", None)
+    assert sum(int(np.prod(entry["shape"])) for entry in header.values()) == card.parameters
+
+
+def test_all_weights_together_stay_below_60_megabytes() -> None:
+    total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file())
+    assert MEGABYTE < total < 60 * MEGABYTE
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+def test_every_modality_has_a_model(modality: Modality) -> None:
+    assert modality.value in default_card(modality).modalities
+
+
+@pytest.mark.parametrize("role", ["denoiser", "estimator"])
+def test_a_single_changed_bit_is_found(copies: Path, role: str) -> None:
+    card = default_card(Modality.CT)
+    file = copies / card.identifier / card.files[role]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"{card.identifier}.*damaged"):
+        model_files(card)
+
+
+def test_missing_weights_are_told(copies: Path) -> None:
+    card = default_card(Modality.CT)
+    (copies / card.identifier / card.files["denoiser"]).unlink()
+    with pytest.raises(ModelError, match=rf"{card.identifier}: cannot read"):
+        model_files(card)
+
+
+def test_an_unknown_model_is_told_with_those_there_are() -> None:
+    with pytest.raises(ModelError) as caught:
+        find_card("universal.slow")
+    assert "universal.slow" in str(caught.value)
+    assert all(card.identifier in str(caught.value) for card in CARDS)
+
+
+def test_a_modality_without_a_model_is_told(copies: Path) -> None:
+    for file in copies.glob(f"*/{registry.CARD}"):
+        card = json.loads(file.read_text())
+        file.write_text(json.dumps({**card, "modalities": ["CT"]}))
+    assert default_card(Modality.CT)
+    with pytest.raises(ModelError, match="MR"):
+        default_card(Modality.MR)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "no json", '{"name": "universal"}'])
+def test_what_is_no_card_is_told_on_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "card.json"
+    file.write_text(content)
+    with pytest.raises(ModelError, match="not a model card") as caught:
+        read_card(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"slices": 0}, {"halo": -1}, {"multiple": 0}, {"colour": "red"}])
+def test_a_card_refuses_what_makes_no_sense(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        ModelCard.model_validate({**CARDS[0].model_dump(), **change})
