@@ -10,10 +10,9 @@ import pytest
 
 from quell.image import Image, Modality
 from quell.inference.contracts import NoiseMap, Runtime
+from quell.inference.levels import level_percentiles, median_level
 from quell.inference.network_denoiser import (
     NetworkDenoiser,
-    level_percentiles,
-    median_level,
 )
 from quell.models.registry import default_card, model_files
 from quell.noise.flat import flat_noise_ratio

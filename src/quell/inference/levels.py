@@ -18,14 +18,16 @@ def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, .
     Zeros where nothing of it has any noise.
     """
     inside = _foreground(image, noise.block)
-    rows, columns = inside.shape[1:]
-    level = noise.level[:, :rows, :columns]
+    level = noise.level[:, : inside.shape[1], : inside.shape[2]]
     chosen = level[inside & (level > 0)]
-    if chosen.size == 0:
-        chosen = level[level > 0]
     if chosen.size == 0:
         return tuple(0.0 for _ in percentiles)
     return tuple(float(value) for value in np.percentile(chosen, percentiles))
+
+
+def median_level(noise: NoiseMap, image: Image) -> float:
+    """Return the median noise level over the foreground of an image, in its units."""
+    return level_percentiles(noise, image, (50,))[0]
 
 
 def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
@@ -33,22 +35,28 @@ def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
 
     The map keeps its shape: a level that is known is known on the average, seldom point by point.
     """
-    (median,) = level_percentiles(noise, image, (50,))
+    median = median_level(noise, image)
     return noise.scaled(sigma / median) if median > 0 else noise
 
 
 def _foreground(image: Image, block: int) -> BoolArray:
-    """Return the blocks whose centre shows the patient: body in CT, signal elsewhere, no padding."""
+    """Return the blocks whose middle shows the patient: body in CT, signal elsewhere, no padding.
+
+    Where no block does, all that are no padding; where those are none, all.
+    """
     y, x = (_middles(length, block) for length in image.shape[1:])
     centres = image.voxels[:, y][:, :, x]
     real = np.ones(centres.shape, bool)
     if image.padding is not None:
         real = ~image.padding[:, y][:, :, x]
+        real = real if real.any() else ~real
     if image.modality is Modality.CT:
-        return real & (centres > _CT_BODY)
-    low, high = np.percentile(centres, (0.5, 99.5))
-    inside: BoolArray = real & (centres > low + _SIGNAL * (high - low))
-    return inside
+        threshold = _CT_BODY
+    else:
+        low, high = np.percentile(centres, (0.5, 99.5))
+        threshold = float(low + _SIGNAL * (high - low))
+    inside: BoolArray = real & (centres > threshold)
+    return inside if inside.any() else real
 
 
 def _middles(length: int, side: int) -> npt.NDArray[np.intp]:
