@@ -44,8 +44,9 @@ def series_description(source: str, kind: OutputKind) -> str:
     series by it. No letter is cut from the accent that is combined with it.
     """
     suffix = _SUFFIX[kind]
-    room = _LONG_STRING - len(suffix) - 1
     text = clean(source)
+    # Other letters may take an odd number of bytes: one is left for the padding, which readers count.
+    room = _LONG_STRING - len(suffix) - (1 if text.isascii() else 2)
     if len(text) > room:
         cut = room
         while cut and unicodedata.combining(text[cut]):
