@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from quell.errors import ModelError
 from quell.models.card import ModelCard, TrainingData
-from quell.models.registry import CARD, WEIGHTS, weights_hash
+from quell.models.registry import CARD, WEIGHTS, read_card, weights_hash
 from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.pack import read_manifest
 from quell.training.universal import CHECKPOINT, Pair
 
 HALO = 96
@@ -131,20 +133,62 @@ def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any
         halo=HALO,
         files=files,
         sha256=weights_hash({role: folder / name for role, name in files.items()}),
-        training_data=tuple(TrainingData(**data) for data in told["training_data"]),
+        training_data=_training_data(),
         training=training,
         limits=tuple(told["limits"]),
     )
 
 
+def _training_data() -> tuple[TrainingData, ...]:
+    """Return the sources of which at least a part was trained on, and the phantoms."""
+    seen = [e for e in read_manifest() if e.get("split", "train") == "train"]
+    sources = [TrainingData(name=e["source"], licence=e["licence"], what=e["modality"]) for e in seen]
+    phantoms = TrainingData(name="procedural anatomy of Quell", licence="Apache-2.0", what="all")
+    return (*sources, phantoms)
+
+
+def add_metrics(card_file: Path, measured: Path) -> None:
+    """Write the figures of a validation run into a card.
+
+    Parameters
+    ----------
+    card_file : Path
+    measured : Path
+        JSON written by ``benchmarks/validation.py`` for the weights of this card.
+
+    Raises
+    ------
+    ModelError
+        If the figures are those of other weights.
+    """
+    card = read_card(card_file)
+    told = json.loads(measured.read_text())
+    if told["sha256"] != card.sha256:
+        raise ModelError(f"{measured}: these figures were measured with other weights")
+    metrics = {}
+    for modality, levels in told["results"].items():
+        for level, rows in levels.items():
+            for method, (psnr, ssim) in rows.items():
+                metrics[f"{modality} at {level}: {method}, PSNR dB"] = round(psnr, 2)
+                metrics[f"{modality} at {level}: {method}, SSIM"] = round(ssim, 4)
+    card = card.model_copy(update={"metrics": metrics, "metrics_command": told["command"]})
+    card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+
+
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of the run")
+    parser.add_argument("--metrics", type=Path, help="only add the figures of a validation run to the card")
     parser.add_argument("--tag", default="fast")
     parser.add_argument("--version", default="1.0.0")
     arguments = parser.parse_args()
-    print(release(arguments.run, arguments.tag, arguments.version))
+    if arguments.metrics:
+        add_metrics(WEIGHTS / f"universal.{arguments.tag}" / CARD, arguments.metrics)
+    elif arguments.run:
+        print(release(arguments.run, arguments.tag, arguments.version))
+    else:
+        parser.error("name the folder of a run, or --metrics")
 
 
 if __name__ == "__main__":
