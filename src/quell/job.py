@@ -230,8 +230,14 @@ def series_to_do(study: Study, settings: JobSettings) -> tuple[Series, ...]:
     """Return the series of a study; those whose format does not say their modality get the one named."""
     if settings.modality is None:
         return study.series
-    named: Any = settings.modality
-    return tuple(s if s.format == "DICOM" else replace(s, modality=named) for s in study.series)  # type: ignore[type-var]
+    return tuple(s if s.format == "DICOM" else _named(s, settings.modality) for s in study.series)
+
+
+def _named(series: Any, modality: Modality) -> Series:
+    """Give a series its modality; what it says of not knowing it is then out of date."""
+    notes = tuple(note for note in series.notes if not note.startswith("modality "))
+    named: Series = replace(series, modality=modality, notes=notes)
+    return named
 
 
 def _one(

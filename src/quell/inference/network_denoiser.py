@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from quell.noise.grid import upsample
 
 LARGEST_WHOLE = 2048
 """Longest side in pixels that is run in one piece; larger images are run in tiles of this side."""
+
+KEPT = 4
+"""Compiled networks that are kept for the next series of the same shape."""
 
 BLOCK = 8
 """Side in pixels of the blocks of the noise map."""
@@ -51,6 +55,7 @@ class NetworkDenoiser:
     ) -> None:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
         self._streams = streams or _cores()
+        self._compiled: dict[object, Network] = {}
 
     @property
     def card(self) -> ModelCard:
@@ -94,8 +99,19 @@ class NetworkDenoiser:
 
     def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
         shapes = {"scaled": (1, 1, *slices.padded_shape)}
-        network = self._runtime.load(self._files["estimator"], shapes, streams, exact=True)
+        network = self._network("estimator", shapes, streams, exact=True)
         return estimate_noise(slices, network, BLOCK, streams, step)
+
+    def _network(
+        self, role: str, shapes: Mapping[str, tuple[int, ...]], streams: int, exact: bool
+    ) -> Network:
+        """Return a compiled network; the last few are kept, since many series have one shape."""
+        key = (role, tuple(shapes.items()), streams)
+        if key not in self._compiled:
+            while len(self._compiled) >= KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[key] = self._runtime.load(self._files[role], shapes, streams, exact)
+        return self._compiled[key]
 
     def _run(self, slices: Slices, noise: NoiseMap, strength: float, streams: int, step: Step) -> FloatArray:
         image = slices.image
@@ -105,7 +121,7 @@ class NetworkDenoiser:
             "normalised": (1, self._card.slices, *shape),
             "spectrum": (1, len(noise.descriptor)),
         }
-        network = self._runtime.load(self._files["denoiser"], shapes, streams, exact=False)
+        network = self._network("denoiser", shapes, streams, exact=False)
         bounds = _value_range(image)
         result = np.empty_like(image.voxels)
 
