@@ -2,8 +2,7 @@
 
 ``python benchmarks/pictures.py DATA -o docs/pictures``
 
-All but the radiograph, of which training saw parts, are of patients that no training saw. Before and
-after share one window; the difference is shown from minus to plus four times the noise level that
+All are of patients that no training saw. Before and after share one window; the difference is shown from minus to plus four times the noise level that
 was found.
 """
 
