@@ -2,8 +2,8 @@
 
 ``python benchmarks/pictures.py DATA -o docs/pictures``
 
-All are of patients that no training saw. Before and after share one window; the difference is shown from minus to plus four times the noise level that
-was found.
+All are of patients that no training saw. Before and after share one window; the difference is shown
+from minus to plus four times the noise level that was found.
 """
 
 from __future__ import annotations
