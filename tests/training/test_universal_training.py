@@ -1,0 +1,193 @@
+"""A training run learns, stops, goes on, and becomes a model that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# ruff: noqa: E402 - without torch the rooms below cannot be imported
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from scipy import ndimage
+
+from quell.image import Image, Modality
+from quell.inference.contracts import Runtime
+from quell.inference.network_denoiser import NetworkDenoiser
+from quell.models import registry
+from quell.models.registry import default_card, find_card, list_cards, model_files
+from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.release import HALO, release
+from quell.training.universal import CHECKPOINT, Options, Pair, Run, losses
+
+CPU = torch.device("cpu")
+OPTIONS = Options(batch=2, size=32, crops=2 * 20)
+
+
+def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), (0, 6, 6))
+    return (field / field.std()).astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_phantoms() -> Iterator[None]:
+    """Put smooth fields in the place of anatomy, which takes long to draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quell.training.crops.random_anatomy", lambda rng, shape: smooth(rng, (3, 64, 64)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pack")
+    rng = np.random.default_rng(0)
+    index = []
+    for modality, volume in (("CT", True), ("XR", False)):
+        np.save(folder / f"{modality}.npy", 300 * smooth(rng, (4, 70, 60)))
+        row = {"file": f"{modality}.npy", "modality": modality, "volume": volume}
+        index.append(row | {"split": "train", "contrast": 1000.0, "noise": 5.0})
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(pack, tmp_path_factory.mktemp("run"), OPTIONS, CPU)
+    run.train()
+    return run
+
+
+def total_loss(pair: Pair, pack: Path, folder: Path) -> float:
+    """Return the loss on a fixed batch that no training saw."""
+    batch = Run(pack, folder, Options(batch=8, size=32, seed=99), CPU)
+    torch.manual_seed(7)
+    crops = batch._batch(batch.sampler.draw(8, 32))
+    with torch.no_grad():
+        image, level, spectrum = losses(crops, *pair(crops, torch.zeros(8, 1, dtype=torch.bool)))
+    return float(image + 0.5 * level + 0.1 * spectrum)
+
+
+def test_a_few_steps_lower_the_loss(trained: Run, pack: Path, tmp_path: Path) -> None:
+    torch.manual_seed(OPTIONS.seed)
+    before = total_loss(Pair(), pack, tmp_path)
+    assert total_loss(trained.pair, pack, tmp_path) < 0.9 * before
+    assert trained.progress == 1
+    assert trained.step == 20
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_weights(trained: Run, pack: Path, tmp_path: Path) -> None:
+    first = Run(pack, tmp_path, OPTIONS, CPU)
+    for _ in range(9):
+        first._one_step()
+    first._save()
+    # What follows the checkpoint is lost with the process.
+    first._one_step()
+    second = Run(pack, tmp_path, OPTIONS, CPU)
+    assert second.step == 9
+    second.train()
+    assert second.step == trained.step
+    for mine, other in ((second.pair, trained.pair), (second.average, trained.average)):
+        for name, weights in mine.state_dict().items():
+            assert torch.equal(weights, other.state_dict()[name]), name
+
+
+def test_another_seed_ends_with_other_weights(trained: Run, pack: Path, tmp_path: Path) -> None:
+    other = Run(pack, tmp_path, Options(batch=2, size=32, crops=2, seed=1), CPU)
+    other.train()
+    assert not torch.equal(other.pair.estimator.bank, trained.pair.estimator.bank)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (trained.folder / CHECKPOINT).read_bytes()
+
+    def fail(state: object, file: Path) -> None:
+        Path(file).write_bytes(b"half a checkpoint")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        trained._save()
+    assert (trained.folder / CHECKPOINT).read_bytes() == before
+
+
+def test_the_rate_rises_and_falls(pack: Path, tmp_path: Path) -> None:
+    run = Run(pack, tmp_path, Options(crops=16 * 1000), CPU)
+    rates = []
+    for step in (0, 100, 200, 600, 999):
+        run.step = step
+        rates.append(run._rate())
+    assert rates[0] < rates[1] < rates[2]
+    assert rates[2] > rates[3] > rates[4]
+    assert max(rates) <= run.options.rate
+    assert rates[-1] < 0.02 * run.options.rate
+
+
+def test_a_perfect_answer_has_no_loss(pack: Path, tmp_path: Path) -> None:
+    from quell.noise.grid import block_mean
+
+    run = Run(pack, tmp_path, OPTIONS, CPU)
+    batch = run._batch(run.sampler.draw(4, 32))
+    truth = batch.noisy[:, 1:2] - batch.clean
+    found = losses(batch, truth, block_mean(batch.level.log(), 8), batch.descriptor)
+    assert [float(loss) for loss in found] == pytest.approx([0, 0, 0], abs=1e-6)
+    worse = losses(batch, truth + batch.level, block_mean(batch.level.log(), 8) + 0.5, batch.descriptor + 1)
+    assert float(worse[0]) > 0.3
+    assert [float(loss) for loss in worse[1:]] == pytest.approx([0.5, 1.0], abs=1e-4)
+
+
+@pytest.fixture
+def released(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Release the run into a folder of weights of its own, known to the registry."""
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    list_cards.cache_clear()
+    yield release(trained.folder, "test", "0.1.0", tmp_path)
+    list_cards.cache_clear()
+
+
+def test_a_released_run_is_a_model_that_agrees_with_torch_in_every_engine(
+    released: Path, trained: Run, onnx: Runtime, openvino: Runtime
+) -> None:
+    card = find_card("universal.test")
+    files = model_files(card)
+    assert default_card(Modality.MR) == card
+    assert (card.version, card.halo) == ("0.1.0", HALO)
+    assert card.training["crops"] == OPTIONS.crops
+    assert card.training["seed"] == OPTIONS.seed
+    assert card.parameters == sum(p.numel() for p in Pair().parameters())
+
+    rng = np.random.default_rng(0)
+    # Not the size that the export saw.
+    stack = rng.standard_normal((1, card.slices, 40, 72)).astype(np.float32)
+    spectrum = rng.standard_normal((1, DESCRIPTOR_SIZE)).astype(np.float32)
+    pair = trained.average.eval()
+    calls = {
+        "denoiser": ({"normalised": stack, "spectrum": spectrum}, pair.denoiser),
+        "estimator": ({"scaled": stack[:, :1].copy()}, pair.estimator),
+    }
+    for role, (inputs, module) in calls.items():
+        with torch.no_grad():
+            expected = module(*(torch.from_numpy(value) for value in inputs.values()))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        shapes = {name: value.shape for name, value in inputs.items()}
+        for runtime in (onnx, openvino):
+            found = runtime.load(files[role], shapes, 1, True)(*inputs.values())
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
+    result = NetworkDenoiser(card, files, onnx).denoise(Image(stack[0], volume=True))
+    assert np.isfinite(result.image.voxels).all()
+
+
+def test_the_released_weights_are_those_of_the_average(released: Path, trained: Run) -> None:
+    from safetensors.torch import load_file
+
+    weights = load_file(released.parent / "weights.safetensors")
+    expected = trained.average.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in weights)
+    assert not torch.equal(expected["estimator.bank"], trained.pair.state_dict()["estimator.bank"])
