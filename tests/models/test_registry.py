@@ -47,7 +47,7 @@ def test_models_ship() -> None:
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.identifier)
 def test_a_card_fits_its_folder_and_the_house(card: ModelCard) -> None:
-    assert find_card(card.identifier) is card
+    assert find_card(card.identifier) == card
     assert read_card(WEIGHTS / card.identifier / registry.CARD) == card
     assert set(card.files) == {"denoiser", "estimator"}
     assert set(card.modalities) <= {modality.value for modality in Modality}
@@ -129,3 +129,23 @@ def test_what_is_no_card_is_told_on_one_line(tmp_path: Path, content: str) -> No
 def test_a_card_refuses_what_makes_no_sense(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
         ModelCard.model_validate({**CARDS[0].model_dump(), **change})
+
+
+def test_figures_of_other_weights_do_not_enter_a_card(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the release step needs torch")
+    assert torch
+    from quell.training.release import add_metrics
+
+    card = CARDS[0]
+    file = tmp_path / "card.json"
+    file.write_text(card.model_dump_json())
+    measured = {"command": "measure", "results": {"CT": {"0.03": {"network": [31.236, 0.91236]}}}}
+    (tmp_path / "other.json").write_text(json.dumps(measured | {"sha256": "0" * 64}))
+    with pytest.raises(ModelError, match="other weights"):
+        add_metrics(file, tmp_path / "other.json")
+    (tmp_path / "own.json").write_text(json.dumps(measured | {"sha256": card.sha256}))
+    add_metrics(file, tmp_path / "own.json")
+    found = read_card(file)
+    assert found.metrics == {"CT at 0.03: network, PSNR dB": 31.24, "CT at 0.03: network, SSIM": 0.9124}
+    assert found.metrics_command == "measure"
+    assert found.sha256 == card.sha256
