@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from quell.image import FloatArray, Image
+from quell.image import BoolArray, FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise
 from quell.inference.normalise import MEAN_BLOCK, local_mean
@@ -24,6 +24,9 @@ LARGEST_WHOLE = 2048
 
 BLOCK = 8
 """Side in pixels of the blocks of the noise map."""
+
+PROBED = 64
+"""Slices that percentiles of the level are taken from, at most."""
 
 
 class NetworkDenoiser:
@@ -185,12 +188,23 @@ def median_level(noise: NoiseMap, image: Image) -> float:
 
 
 def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, ...]) -> tuple[float, ...]:
-    """Return percentiles of the level over the blocks of an image whose middle is no padding."""
+    """Return percentiles of the level over the blocks that hold an image.
+
+    These are the blocks whose middle is no padding and whose values differ: the black around an
+    ultrasound sector or a masked brain has no noise, and is often more than half of the image. Of
+    long series up to `PROBED` slices are looked at, evenly spread.
+    """
+    z = np.unique(np.linspace(0, len(image.voxels) - 1, min(len(image.voxels), PROBED)).astype(int))
     y, x = (_middles(length, noise.block) for length in image.shape[1:])
-    level = noise.level[:, : len(y), : len(x)]
+    level = noise.level[z, : len(y), : len(x)]
+    inside = np.ones(level.shape, bool)
     if image.padding is not None:
-        inside = ~image.padding[:, y][:, :, x]
-        level = level[inside] if inside.any() else level.ravel()
+        inside = ~image.padding[np.ix_(z, y, x)]
+    across = _varies(image.voxels[z[:, None], y], noise.block)
+    columns = image.voxels[np.ix_(z, np.arange(image.shape[1]), x)]
+    down = _varies(columns.swapaxes(1, 2), noise.block).swapaxes(1, 2)
+    chosen = next((mask for mask in (inside & (across | down), inside) if mask.any()), ...)
+    level = level[chosen]
     level = level[level > 0]
     if level.size == 0:
         return tuple(0.0 for _ in percentiles)
@@ -200,6 +214,14 @@ def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, .
 def _middles(length: int, side: int) -> npt.NDArray[np.intp]:
     """Return the middle pixel of each block along an axis; the last block may be cut."""
     return np.minimum(np.arange(0, length, side) + side // 2, length - 1)
+
+
+def _varies(lines: FloatArray, side: int) -> BoolArray:
+    """Say of lines through the blocks, shape (z, rows, x), in which block (z, rows, columns) they vary."""
+    short = [(0, 0), (0, 0), (0, -lines.shape[2] % side)]
+    pieces = np.pad(lines, short, mode="edge").reshape(*lines.shape[:2], -1, side)
+    varies: BoolArray = (pieces != pieces[..., :1]).any(axis=-1)
+    return varies
 
 
 def _value_range(image: Image) -> tuple[float, float]:
