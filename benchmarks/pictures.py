@@ -56,9 +56,7 @@ SHOWS = (
     Show("pet", "pet/sts_001_fdg", "PT", (0.6, 0.15, 0.85, 0.1, 0.9), "PET, FDG"),
     Show("bone", "nm/bone_wholebody_ge_millennium.dcm", "NM", (0, 0.1, 0.6, 0, 1), "planar bone scan"),
     Show("us", "ultrasound/hc18/012_HC.png", "US", (0, 0, 1, 0, 1), "ultrasound, fetal head"),
-    Show(
-        "xray", "xray/cr_lower_leg_j2k_lossless.dcm", "XR", (0, 0.2, 0.5, 0.2, 0.5), "radiograph, lower leg"
-    ),
+    Show("xray", "xray/hannover_cxr/17ad0a56.png", "XR", (0, 0, 1, 0, 1), "radiograph, chest"),
 )
 
 

@@ -174,6 +174,17 @@ def test_a_given_sigma_is_the_median_of_the_map_and_keeps_its_shape(
     np.testing.assert_array_equal(told.noise.descriptor, found.noise.descriptor)
 
 
+def test_a_given_sigma_is_that_of_the_image_and_not_of_the_black_around_it(
+    exact: NetworkDenoiser, noisy: Maker
+) -> None:
+    voxels = np.zeros((1, 192, 192), np.float32)
+    voxels[:, 32:144, 32:144] = noisy(1, 112, 112, sigma=SIGMA).voxels
+    image = Image(voxels)
+    assert median_level(exact.denoise(image).noise, image) == pytest.approx(SIGMA, rel=0.2)
+    told = exact.denoise(image, sigma=SIGMA)
+    assert np.median(told.noise.level[:, 8:14, 8:14]) == pytest.approx(SIGMA, rel=0.2)
+
+
 def test_the_sigma_that_was_found_changes_nothing_when_it_is_given(
     exact: NetworkDenoiser, noisy: Maker
 ) -> None:
