@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quell.image import BoolArray, Image, Modality
+from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.inference.contracts import NoiseMap
 
 _CT_BODY = -500.0
@@ -42,7 +42,8 @@ def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
 def _foreground(image: Image, block: int) -> BoolArray:
     """Return the blocks whose middle shows the patient: body in CT, signal elsewhere, no padding.
 
-    Where no block does, all that are no padding; where those are none, all.
+    Blocks in which nothing varies are left out. Where no block is left, all that are no padding are
+    taken; where those are none, all.
     """
     y, x = (_middles(length, block) for length in image.shape[1:])
     centres = image.voxels[:, y][:, :, x]
@@ -55,8 +56,21 @@ def _foreground(image: Image, block: int) -> BoolArray:
     else:
         low, high = np.percentile(centres, (0.5, 99.5))
         threshold = float(low + _SIGNAL * (high - low))
+    varied = real & _varies(image.voxels, y, x)
+    real = varied if varied.any() else real
     inside: BoolArray = real & (centres > threshold)
     return inside if inside.any() else real
+
+
+def _varies(voxels: FloatArray, y: npt.NDArray[np.intp], x: npt.NDArray[np.intp]) -> BoolArray:
+    """Say at which pixels a neighbour differs: the black around a sector or a masked brain is none."""
+    rows, columns = voxels.shape[1:]
+    centres = voxels[:, y][:, :, x]
+    varies = np.zeros(centres.shape, bool)
+    for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        beside = voxels[:, np.clip(y + dy, 0, rows - 1)][:, :, np.clip(x + dx, 0, columns - 1)]
+        varies |= beside != centres
+    return varies
 
 
 def _middles(length: int, side: int) -> npt.NDArray[np.intp]:

@@ -91,7 +91,7 @@ def test_ct_is_shown_as_soft_tissue_or_as_lung_where_much_of_the_body_is_lung() 
     body = np.full((1, 50, 60), 40.0)
     body[:, :10] = -1000
     assert window(body, Modality.CT, "HU") == SOFT_TISSUE
-    body[:, 10:20] = -800
+    body[:, 10:30] = -800
     assert window(body, Modality.CT, "HU") == LUNG
     assert window(np.full((1, 50, 60), -1000.0), Modality.CT, "HU") == SOFT_TISSUE
 

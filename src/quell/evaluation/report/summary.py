@@ -16,7 +16,7 @@ from quell.noise.spectrum import bin_centres, radial_power
 SOFT_TISSUE = (-160.0, 240.0)
 LUNG = (-1350.0, 150.0)
 
-_LUNG_SHARE = 0.4
+_LUNG_SHARE = 0.6
 _ENOUGH_FOR_THREE = 9
 
 
