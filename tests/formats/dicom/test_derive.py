@@ -22,7 +22,7 @@ from quell.formats.dicom.instance import Instance
 from quell.formats.dicom.pixelmodule import remember_lossy, remove_embedded_overlays
 from quell.formats.dicom.uids import IMPLEMENTATION_CLASS_UID
 from quell.image import Modality
-from samples import dicom
+from samples import dicom, dicom_enhanced
 from samples.dicom_parts import save
 
 KEPT = (
@@ -105,8 +105,8 @@ def test_image_type(pair: tuple[FileDataset, FileDataset]) -> None:
     before, after = list(source.ImageType), list(derived.ImageType)
     assert after[0] == "DERIVED"
     assert after[2:] == before[2:]
-    # PS3.3 C.8.9.4.1.1, C.8.11.3.1.1, C.8.16.1.2: these know no other value.
-    fixed = derived.Modality in ("PT", "DX") or "SharedFunctionalGroupsSequence" in derived
+    # PS3.3 C.8.4.9.1.1 (NM), C.8.9.4 (PET), C.8.11.3.1.1 (DX), C.8.16.1.2 (enhanced).
+    fixed = derived.Modality in ("PT", "NM", "DX") or "SharedFunctionalGroupsSequence" in derived
     assert after[1] == ("PRIMARY" if fixed else "SECONDARY")
     if derived.Modality == "DX":
         assert len(after) == 3 and after[2] == ""
@@ -192,6 +192,24 @@ def test_frames_of_enhanced_objects_are_derived_too(tmp_path: Path) -> None:
             frame_type = derived.SharedFunctionalGroupsSequence[0][macro].value[0]
             assert list(frame_type.FrameType) == expected
             assert derived.ContentQualification == "RESEARCH"
+
+
+def test_a_real_world_mapping_follows_the_rescale_or_goes(tmp_path: Path) -> None:
+    for intercept, stays in ((-1024.0, True), (0.0, False)):
+        ds = dicom_enhanced.enhanced_ct(pixels(2, 6, 6))
+        mapping = Dataset()
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 1.0, intercept
+        ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = Sequence([mapping])
+        series = found([save(ds, tmp_path / "a.dcm")])
+        noise = of_kind(series.read().voxels, OutputKind.NOISE_MAP)
+        derived = pydicom.dcmread(write(series, noise, tmp_path / "out", OutputKind.NOISE_MAP).files[0])
+        shared, frame = derived.SharedFunctionalGroupsSequence[0], derived.PerFrameFunctionalGroupsSequence[1]
+        assert "RealWorldValueMappingSequence" not in shared
+        assert ("RealWorldValueMappingSequence" in frame) == stays
+        if stays:
+            scale = shared.PixelValueTransformationSequence[0]
+            assert frame.RealWorldValueMappingSequence[0].RealWorldValueSlope == scale.RescaleSlope
+            assert frame.RealWorldValueMappingSequence[0].RealWorldValueIntercept == 0
 
 
 def test_codes_of_a_residual_name_the_subtraction() -> None:

@@ -53,7 +53,7 @@ def derivation_items(kind: OutputKind) -> list[Dataset]:
 def private_scheme_item() -> Dataset:
     """Return the item that says whose the private codes are (Coding Scheme Identification Sequence).
 
-    PS3.3 C.12.1.1.1 asks for it wherever a scheme designator starts with 99.
+    PS3.3 C.12.1 (SOP Common module) asks for it wherever a scheme designator starts with 99.
     """
     item = Dataset()
     item.CodingSchemeDesignator = PRIVATE_SCHEME

@@ -157,7 +157,7 @@ def derive_header(source: Dataset, derivation: Derivation, frames: tuple[int, ..
     _say_who(header, derivation)
     is_nuclear = derivation.modality in (Modality.PT, Modality.NM)
     if is_nuclear and tags.items(header, "PatientOrientationCodeSequence"):
-        # PS3.3 C.8.4.6: the two exclude each other.
+        # PS3.3 C.8.4.6, NM/PET Patient Orientation module: the two exclude each other.
         drop(header, "PatientPosition")
     return header
 
@@ -193,7 +193,7 @@ def _date(header: Dataset, derivation: Derivation) -> None:
     """Say when this object was made, in the time zone of the study.
 
     PET keeps the date and time of the series: they are what its decay correction refers to
-    (PS3.3 C.8.9.1.1.1). Acquisition dates and times are the scanner's everywhere.
+    (PS3.3 C.8.9.1, PET Series module). Acquisition dates and times are the scanner's everywhere.
     """
     zone = _zone(tags.word(header, "TimezoneOffsetFromUTC"))
     now = derivation.now.astimezone(zone)
@@ -207,7 +207,7 @@ def _date(header: Dataset, derivation: Derivation) -> None:
 
 
 def _zone(offset: str) -> timezone | None:
-    """Return the time zone of ``+HHMM`` (PS3.3 C.12.1.1.8), or None for that of this machine."""
+    """Return the time zone of ``+HHMM`` (SOP Common module, PS3.3 C.12.1), or None for this machine's."""
     match = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
     if match is None:
         return None

@@ -14,7 +14,7 @@ from quell.formats.dicom.derive import Derivation, image_type
 from quell.formats.dicom.edit import drop, put
 from quell.formats.dicom.pixelmodule import state_rescale, state_window
 from quell.formats.dicom.pixelplan import PixelPlan
-from quell.formats.dicom.rescale import Rescale
+from quell.formats.dicom.rescale import Rescale, rescale_of
 from quell.formats.dicom.sources import evidence_item
 
 _SHARED = "SharedFunctionalGroupsSequence"
@@ -113,7 +113,7 @@ def derive_groups(
     partial = len(references) < len(groups.frames)
     _set_frame_types(groups, source, derivation, references.keys(), partial)
     _add_derivation(groups, derivation, references)
-    _set_scale(groups, derivation, plan, scales)
+    _set_scale(groups, source, derivation, plan, scales)
     if tags.word(source, "ImageType") != "DERIVED":
         _follow_image_type(header, partial)
     derivation.append(header, "SourceImageEvidenceSequence", lambda: [evidence_item(source)])
@@ -163,11 +163,11 @@ def _add_derivation(
 
 
 def _set_scale(
-    groups: Groups, derivation: Derivation, plan: PixelPlan, scales: Mapping[int, Rescale]
+    groups: Groups, source: Dataset, derivation: Derivation, plan: PixelPlan, scales: Mapping[int, Rescale]
 ) -> None:
     if not plan.stated:
         return
-    groups.drop(_MAPPING)
+    _follow_scale(groups, source, plan, scales)
     if len(set(scales.values())) == 1 and _TRANSFORMATION not in groups.frames[0]:
         item = next(iter(tags.items(groups.shared, _TRANSFORMATION)), Dataset())
         state_rescale(item, next(iter(scales.values())))
@@ -185,3 +185,31 @@ def _set_scale(
             item = Dataset()
             state_window(item, plan.window)
             groups.shared.FrameVOILUTSequence = DicomSequence([item])
+
+
+def _follow_scale(groups: Groups, source: Dataset, plan: PixelPlan, scales: Mapping[int, Rescale]) -> None:
+    """Let a real-world mapping that says the same as the rescale go on doing so; drop any other.
+
+    Enhanced PET has to have one (PS3.3 A.56.4), and it tells the units.
+    """
+    mapping = next(iter(tags.items(groups.shared, _MAPPING) or tags.items(groups.frames[0], _MAPPING)), None)
+    if mapping is None or not _says_the_same(mapping, rescale_of(source)):
+        groups.drop(_MAPPING)
+        return
+    groups.unshare(_MAPPING)
+    fallback = next(iter(scales.values()))
+    for i, frame in enumerate(groups.frames):
+        for item in tags.items(frame, _MAPPING)[:1]:
+            scale = scales.get(i, fallback)
+            vr = "SS" if plan.storage.signed else "US"
+            item.add_new("RealWorldValueFirstValueMapped", vr, plan.storage.low)
+            item.add_new("RealWorldValueLastValueMapped", vr, plan.storage.high)
+            put(item, "RealWorldValueSlope", scale.slope)
+            put(item, "RealWorldValueIntercept", scale.intercept)
+            drop(item, "RealWorldValueLUTData")
+
+
+def _says_the_same(mapping: Dataset, rescale: Rescale) -> bool:
+    slope = tags.number(mapping, "RealWorldValueSlope")
+    intercept = tags.number(mapping, "RealWorldValueIntercept")
+    return slope == rescale.slope and (intercept or 0.0) == rescale.intercept

@@ -15,7 +15,7 @@ class Rescaling(Enum):
 
     FULL = "slope and intercept"
     SLOPE = "slope"
-    """PET: "Rescale Intercept shall be 0" (PS3.3 C.8.9.4.1.6)."""
+    """PET: the intercept is 0 (PS3.3 C.8.9.4, PET Image module)."""
     NONE = "none"
 
 
@@ -50,6 +50,7 @@ _RESCALED = Iod(Rescaling.FULL)
 _ENHANCED = Iod(Rescaling.FULL, must_be_primary=True, pixel_contrast=True, content_qualification=True)
 _ULTRASOUND = Iod(signed=False)
 # DX fixes slope 1 and intercept 0, and unsigned values (PS3.3 C.8.11.3).
+# Value 2 of its Image Type is generally PRIMARY (C.8.11.3.1.1).
 _DIGITAL_XRAY = Iod(signed=False, must_be_primary=True, empty_flavour=True)
 _PROJECTION = Iod(signed=False)
 
@@ -75,7 +76,7 @@ _IODS = {
     "7.3": _RESCALED,
     "12.1": _PROJECTION,
     "12.2": _PROJECTION,
-    "20": Iod(),  # NM
+    "20": Iod(must_be_primary=True),  # NM
     "128": Iod(Rescaling.SLOPE, must_be_primary=True),  # PET
     "128.1": _ENHANCED,
     "130": _ENHANCED,
