@@ -10,10 +10,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from quell.image import FloatArray, Image
+from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import Network, NoiseMap, Step
 from quell.inference.normalise import difference_scale
 from quell.inference.slices import Slices
+from quell.noise.activity import relative_noise
+from quell.noise.grid import block_mean
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 
 _Found: TypeAlias = "tuple[FloatArray, npt.NDArray[np.float32]] | None"
@@ -71,6 +73,26 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
             level[run.start : run.stop] = np.exp(_along_z(run, logs))
     level[[z for z in range(depth) if z not in seen and _blank(slices, z, z in results)]] = 0
     return NoiseMap(level, block, image.shape, descriptor)
+
+
+def with_activity(noise: NoiseMap, slices: Slices) -> NoiseMap:
+    """Raise the level of reconstructed activity to what the law of its noise says.
+
+    Applies to PET and to volumes of nuclear medicine (`quell.noise.activity`); others are returned
+    as they are. The level follows the activity averaged over three by three blocks.
+    """
+    image = slices.image
+    activity = image.modality is Modality.PT or (image.modality is Modality.NM and image.volume)
+    share = relative_noise(image) if activity else 0.0
+    if share == 0:
+        return noise
+    level = noise.level.copy()
+    for z in range(image.shape[0]):
+        means = np.pad(block_mean(slices.padded(z), noise.block), 1, mode="edge")
+        rows, columns = level.shape[1:]
+        around = sum(means[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+        np.maximum(level[z], np.float32(share / 9) * around, out=level[z])
+    return NoiseMap(level, noise.block, noise.shape, noise.descriptor)
 
 
 def _runs(image: Image) -> list[range]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
-from quell.inference.estimation import estimate_noise
+from quell.inference.estimation import estimate_noise, with_activity
 from quell.inference.levels import with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.slices import Slices
@@ -100,7 +100,7 @@ class NetworkDenoiser:
     def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
         shapes = {"scaled": (1, 1, *slices.padded_shape)}
         network = self._network("estimator", shapes, streams, exact=True)
-        return estimate_noise(slices, network, BLOCK, streams, step)
+        return with_activity(estimate_noise(slices, network, BLOCK, streams, step), slices)
 
     def _network(
         self, role: str, shapes: Mapping[str, tuple[int, ...]], streams: int, exact: bool

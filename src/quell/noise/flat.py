@@ -74,6 +74,14 @@ def _plane_projector() -> npt.NDArray[np.float64]:
     return projector
 
 
+def block_statistics(image: Image, z: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return mean and standard deviation around a plane of the blocks of slice `z` without padding."""
+    blocks = _blocks(image.voxels[z]).astype(np.float64)
+    if image.padding is not None:
+        blocks = blocks[~_blocks(image.padding[z]).any(axis=1)]
+    return blocks.mean(axis=1), _detrended_sd(blocks)
+
+
 def quiet_level(voxels: FloatArray, inside: tuple[float, float], share: float = 0.2) -> float:
     """Return the noise level of the quiet parts of a stack.
 
