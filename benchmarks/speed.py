@@ -92,8 +92,8 @@ def time_job(slices: int, rounds: int) -> dict[str, float]:
         # The steps come from a run with a report, which is not part of the job that is timed.
         time_command(["denoise", str(folder / "in"), "-o", str(folder / "told"), "--report", "--quiet"])
         steps = json.loads((folder / "told" / "report.json").read_text())["series"][0]["seconds"]
-    best = {"wall": min(walls), "wall_median": float(np.median(walls)), "peak_mib": max(peaks)}
-    return best | {name: float(steps[name]) for name in ("read", "estimate", "network", "write")}
+    job = {"wall": min(walls), "wall_median": float(np.median(walls)), "peak_mib": max(peaks)}
+    return job | {name: float(steps[name]) for name in ("read", "estimate", "network", "write")}
 
 
 def dncnn(depth: int = 17, width: int = 64) -> nn.Module:
@@ -168,7 +168,7 @@ def main() -> None:
     print(f"{arguments.slices} slices of {SIDE} x {SIDE}, DICOM to DICOM:")
     print(f"  {job['wall']:.2f} s at best, median {job['wall_median']:.2f} s; peak {job['peak_mib']:.0f} MiB")
     print(
-        "  of the best: " + ", ".join(f"{k} {job[k]:.2f} s" for k in ("read", "estimate", "network", "write"))
+        "  steps of one more run: " + ", ".join(f"{k} {job[k]:.2f} s" for k in ("read", "estimate", "network", "write"))
     )
     slices = time_slices(ROUNDS)
     reference = next(iter(slices.values()))
