@@ -167,9 +167,8 @@ def main() -> None:
     job = time_job(arguments.slices, arguments.rounds)
     print(f"{arguments.slices} slices of {SIDE} x {SIDE}, DICOM to DICOM:")
     print(f"  {job['wall']:.2f} s at best, median {job['wall_median']:.2f} s; peak {job['peak_mib']:.0f} MiB")
-    print(
-        "  steps of one more run: " + ", ".join(f"{k} {job[k]:.2f} s" for k in ("read", "estimate", "network", "write"))
-    )
+    steps = ", ".join(f"{name} {job[name]:.2f} s" for name in ("read", "estimate", "network", "write"))
+    print(f"  steps of one more run: {steps}")
     slices = time_slices(ROUNDS)
     reference = next(iter(slices.values()))
     for name, value in slices.items():
