@@ -281,6 +281,31 @@ def test_two_stacks_of_one_object_become_two_whole_objects(tmp_path: Path) -> No
     assert headers[0].SeriesInstanceUID != headers[1].SeriesInstanceUID
 
 
+def test_each_of_two_enhanced_objects_refers_to_what_it_came_from(tmp_path: Path) -> None:
+    paths = []
+    for i in range(2):
+        ds = dicom_enhanced.enhanced_ct(pixels(3, 6, 6, seed=i), place=Place().moved(3 * i))
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{i + 1}"
+        paths.append(save(ds, tmp_path / f"{i}.dcm"))
+    one, two = (found([path]) for path in paths)
+    frames = tuple(FrameRef(instance, frame) for instance in range(2) for frame in range(3))
+    source = replace(one, instances=(*one.instances, *two.instances), frames=frames)
+    provenance = replace(PROVENANCE, slices_used=3)
+    written = write(source, source.read().voxels, tmp_path / "out", provenance=provenance)
+    for own, file in zip(("1.2.3.1", "1.2.3.2"), written.files, strict=True):
+        derived = pydicom.dcmread(file)
+        frames = derived.PerFrameFunctionalGroupsSequence
+        first = [f.DerivationImageSequence[0].SourceImageSequence[0] for f in frames]
+        assert {item.ReferencedSOPInstanceUID for item in first} == {own}
+        assert [_first(item.ReferencedFrameNumber) for item in first] == [1, 2, 3]
+        evidence = derived.SourceImageEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert {item.ReferencedSOPInstanceUID for item in evidence} == {"1.2.3.1", "1.2.3.2"}
+
+
+def _first(value: object) -> int:
+    return int(value[0]) if isinstance(value, pydicom.multival.MultiValue) else int(value)  # type: ignore[call-overload]
+
+
 def test_two_echoes_of_one_series_share_a_derived_series_but_no_folder(tmp_path: Path) -> None:
     paths = []
     for echo in (1, 2):

@@ -116,7 +116,9 @@ def derive_groups(
     _set_scale(groups, source, derivation, plan, scales)
     if tags.word(source, "ImageType") != "DERIVED":
         _follow_image_type(header, partial)
-    derivation.append(header, "SourceImageEvidenceSequence", lambda: [evidence_item(source)])
+    used = [item for items in references.values() for item in items]
+    before = tags.items(header, "SourceImageEvidenceSequence")
+    put(header, "SourceImageEvidenceSequence", DicomSequence([*before, evidence_item(source, used)]))
 
 
 def _follow_image_type(header: Dataset, partial: bool) -> None:

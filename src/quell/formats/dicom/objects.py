@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
+from quell.errors import InputError
 from quell.formats.atomic import write_flushed
 from quell.formats.contracts import OutputKind
 from quell.formats.dicom import tags
@@ -187,7 +188,10 @@ def _other_frames(
         return []
     dtype = job.plan.storage.dtype
     if job.kind is OutputKind.DENOISED:
-        return [values.astype(dtype) for values in stored_frames(instance, others)]
+        try:
+            return [values.astype(dtype) for values in stored_frames(instance, others)]
+        except OSError as error:
+            raise InputError(instance.path, error.strerror or "cannot be read") from error
     scale = job.plan.scales[next(iter(frames.values()))]
     nothing = np.zeros(job.voxels.shape[1:], np.float32)
     return [quantise(nothing, scale, job.plan.storage).stored for _ in others]

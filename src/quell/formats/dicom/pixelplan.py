@@ -151,7 +151,7 @@ def _window(centre: float, width: float) -> tuple[float, float] | None:
 
 def _residual(voxels: FloatArray, sources: tuple[Rescale, ...], storage: Storage, iod: Iod) -> PixelPlan:
     """Make room for negative values: by the intercept, by signed storage, or by an offset in words."""
-    extent = float(np.abs(voxels).max())
+    extent = max(float(voxels.max()), -float(voxels.min()))
     spread = 6 * float(_sample(voxels).std())
     if iod.rescaling is not Rescaling.FULL and not iod.signed:
         return _offset_residual(spread, len(sources), storage)

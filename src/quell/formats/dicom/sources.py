@@ -83,19 +83,31 @@ def source_items(instances: Sequence[Instance], used: Sequence[FrameRef]) -> lis
     items = []
     for index, chosen in frames.items():
         header = instances[index].header
-        whole = len(set(chosen)) == (tags.integer(header, "NumberOfFrames") or 1)
-        items.append(source_item(header, None if whole else chosen))
+        # Frames are numbered even where all of them were used: the first is the slice itself.
+        single = (tags.integer(header, "NumberOfFrames") or 1) == 1
+        items.append(source_item(header, None if single else chosen))
     return items
 
 
-def evidence_item(header: Dataset) -> Dataset:
-    """Return an item of Source Image Evidence Sequence: the instance within its study and series."""
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = tags.uid(header, "SOPClassUID")
-    instance.ReferencedSOPInstanceUID = tags.uid(header, "SOPInstanceUID")
+def evidence_item(header: Dataset, used: Sequence[Dataset]) -> Dataset:
+    """Return an item of Source Image Evidence Sequence: where to find the instances referred to.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        Of a source instance; tells the study and the series.
+    used : sequence of pydicom.Dataset
+        Items of Source Image Sequence, all of that series.
+    """
+    referenced = {str(item.ReferencedSOPInstanceUID): str(item.ReferencedSOPClassUID) for item in used}
     series = Dataset()
     series.SeriesInstanceUID = tags.uid(header, "SeriesInstanceUID")
-    series.ReferencedSOPSequence = DicomSequence([instance])
+    series.ReferencedSOPSequence = DicomSequence([])
+    for uid, sop_class in referenced.items():
+        instance = Dataset()
+        instance.ReferencedSOPClassUID = sop_class
+        instance.ReferencedSOPInstanceUID = uid
+        series.ReferencedSOPSequence.append(instance)
     item = Dataset()
     item.StudyInstanceUID = tags.uid(header, "StudyInstanceUID")
     item.ReferencedSeriesSequence = DicomSequence([series])
