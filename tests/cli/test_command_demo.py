@@ -51,6 +51,16 @@ def test_the_sources_are_the_bytes_that_pydicom_brings(tmp_path: Path) -> None:
         assert (tmp_path / "source" / name).read_bytes() == bundled.read_bytes()
 
 
+def test_every_source_is_denoised_and_one_of_them_is_ultrasound(tmp_path: Path) -> None:
+    from quell.formats.open import open_study
+    from quell.image import Modality
+
+    study = open_study(copy_images(tmp_path / "source"))
+    assert not study.passed_over
+    assert len(study.series) == len(IMAGES)
+    assert Modality.US in {series.modality for series in study.series}
+
+
 def test_a_repeat_replaces_and_leaves_nothing_stale(demo_job: Any, tmp_path: Path) -> None:
     main(["demo", "-o", str(tmp_path)])
     before = files(tmp_path)

@@ -20,7 +20,10 @@ IMAGES = (
     "JPGExtended.dcm",
     "examples_jpeg2k.dcm",
 )
-"""Files in pydicom's wheel (MIT licence): a CT, two MR, a bone scan, an ultrasound image; no identities."""
+"""Files in pydicom's wheel (MIT licence), with no identities.
+
+A CT, two MR, a bone scan, and an ultrasound image that a few coloured marks make one in colour.
+"""
 
 Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the demonstration.")]
 

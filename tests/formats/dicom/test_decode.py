@@ -14,6 +14,7 @@ import pytest
 from dicom_files import (
     AXIAL,
     CT,
+    DX,
     MR,
     NM,
     PT,
@@ -179,6 +180,11 @@ def test_jpeg_extended_of_12_bits_as_dcmtk_unpacks_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored_frames(read_instance(path))[0], expected)
 
 
+def test_nothing_is_said_on_stderr_while_12_bits_are_unpacked(capfd: pytest.CaptureFixture[str]) -> None:
+    stored_frames(read_instance(library_file("JPGExtended.dcm")))
+    assert capfd.readouterr().err == ""
+
+
 def test_jpeg_lossless_scintigram_is_that_of_the_plain_file() -> None:
     folder = shared_data("nm")
     plain, packed = (
@@ -274,7 +280,7 @@ def test_grey_image_in_colour_is_read_and_colour_is_not(tmp_path: Path) -> None:
     np.testing.assert_array_equal(series.read().voxels[0], grey[..., 0])
     assert "stored in colour, grey in fact: read as brightness" in series.notes
     grey[3, 3, 0] = 200
-    found = found_in(tmp_path, dataset(US, "US", grey, ImageType=["ORIGINAL", "PRIMARY"]))
+    found = found_in(tmp_path, dataset(DX, "DX", grey, ImageType=["ORIGINAL", "PRIMARY"]))
     assert not found.series and found.passed_over[0].reason == "colour images are not denoised"
     assert not found.passed_over[0].error
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from quell.formats.dicom import tags
 from quell.formats.dicom.classify import frame_reason, is_reconstruction, modality_of, notes_on
+from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.functional import is_enhanced
 from quell.formats.dicom.geometry import StackGeometry, parallel, stack_geometry
 from quell.formats.dicom.instance import FrameRef, Instance
@@ -74,6 +75,7 @@ def _key(image: Instance) -> Hashable:
         tags.uid(header, "FrameOfReferenceUID"),
         *(tags.word(header, keyword) for keyword in ("Units", "RescaleType", "PhotometricInterpretation")),
         *(tags.integer(header, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel")),
+        written_in_rgb(header),
         tags.uid(header, "SOPInstanceUID") if alone else "",
     )
 
@@ -182,7 +184,8 @@ def _finish(draft: _Draft, group: Sequence[Instance]) -> DicomSeries:
     used = list(dict.fromkeys(frame.ref.instance for frame in draft.stack.frames))
     renumbered = {old: new for new, old in enumerate(used)}
     header = group[used[0]].header
-    notes = dict.fromkeys(note for index in used for note in notes_on(group[index].header))
+    coloured = sum(group[index].coloured for index in used) / len(used)
+    notes = dict.fromkeys(note for index in used for note in notes_on(group[index].header, coloured))
     return DicomSeries(
         instances=tuple(group[i] for i in used),
         frames=tuple(FrameRef(renumbered[f.ref.instance], f.ref.frame) for f in draft.stack.frames),

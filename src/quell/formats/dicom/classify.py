@@ -163,8 +163,15 @@ def made_by_quell(header: Dataset) -> bool:
     return any(name == "QUELL" or name.startswith("QUELL ") for name in names)
 
 
-def notes_on(header: Dataset) -> tuple[str, ...]:
-    """Return what the user should know of an image that is denoised."""
+def notes_on(header: Dataset, coloured: float = 0.0) -> tuple[str, ...]:
+    """Return what the user should know of an image that is denoised.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+    coloured : float
+        Share of the pixels that are in colour, 0 to 1.
+    """
     notes = []
     if is_lossy(header):
         notes.append("compressed with losses: its noise is no longer the scanner's")
@@ -173,7 +180,7 @@ def notes_on(header: Dataset) -> tuple[str, ...]:
     if tags.integer(header, "SamplesPerPixel") == 3 or (
         tags.word(header, "PhotometricInterpretation") == "PALETTE COLOR"
     ):
-        notes.append("stored in colour, grey in fact: read as brightness")
+        notes.append(_colour_note(coloured))
     intent = tags.word(header, "PresentationIntentType")
     if intent == "FOR PRESENTATION":
         notes.append("for presentation: the maker's processing has altered the noise")
@@ -190,6 +197,13 @@ def is_lossy(header: Dataset) -> bool:
     """Whether the pixels were ever compressed with losses (PS3.3 C.7.6.1.1.5)."""
     syntax = tags.uid(getattr(header, "file_meta", Dataset()), "TransferSyntaxUID")
     return tags.word(header, "LossyImageCompression") == "01" or syntax in _LOSSY
+
+
+def _colour_note(coloured: float) -> str:
+    if coloured == 0:
+        return "stored in colour, grey in fact: read as brightness"
+    percent = f"{100 * coloured:.0f} %" if coloured >= 0.005 else "less than 1 %"
+    return f"{percent} of the pixels are coloured and are kept as they are"
 
 
 def _is_scintigram(header: Dataset) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -13,9 +13,11 @@ from quell.errors import InputError
 from quell.formats.contracts import PassedOver
 from quell.formats.dicom import tags
 from quell.formats.dicom.classify import class_name, class_reason, frame_reason, header_reason, modality_of
+from quell.formats.dicom.colour import coloured_share
 from quell.formats.dicom.headers import peek, read_instance
 from quell.formats.dicom.instance import Instance
 from quell.formats.dicom.layout import PixelLayout, pixel_layout
+from quell.formats.dicom.padding import outside_regions
 from quell.formats.dicom.rescale import rescale_of
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -112,15 +114,15 @@ def _collect_image(instance: Instance, collection: Collection) -> None:
         layout = pixel_layout(instance)
         _check_rescale(instance)
         reason = _frames_reason(instance.header, layout.frames)
-        if reason is None and _is_colour(instance, layout):
-            reason = "colour images are not denoised"
+        coloured = _coloured(instance, layout) if reason is None else None
     except InputError:
         collection.damaged[tags.uid(instance.header, "SeriesInstanceUID")] += 1
         raise
-    if reason is not None:
+    if coloured is None:
+        reason = reason or "colour images are not denoised"
         collection.passed[series_label(instance), reason, False] += 1
     else:
-        collection.images.append(instance)
+        collection.images.append(replace(instance, coloured=coloured))
 
 
 def _check_rescale(instance: Instance) -> None:
@@ -130,27 +132,28 @@ def _check_rescale(instance: Instance) -> None:
         raise InputError(instance.path, str(error)) from error
 
 
-def _is_colour(instance: Instance, layout: PixelLayout) -> bool:
-    """Whether the image is in colour, judged by its first, middle and last frames.
+def _coloured(instance: Instance, layout: PixelLayout) -> float | None:
+    """Return the share of coloured pixels that are kept as they are, or None if the image is in colour.
 
-    Also checks that a compressed image has its decoder.
+    Judged by the first, the middle and the last frame. Also checks that a compressed image has its decoder.
     """
     plain = layout.samples == 1 and layout.photometric != "PALETTE COLOR"
     if plain and not layout.encapsulated:
-        return False
+        return 0.0
     # Brings in the decoders' libraries, which plain images do not need.
-    from quell.formats.dicom.decode import ColourImage, stored_frames
+    from quell.formats.dicom.decode import ColourImage, stored_pixels
     from quell.formats.dicom.decoders import decoding_plugin
 
     if layout.encapsulated:
         decoding_plugin(layout.transfer_syntax, instance.path)
     if plain:
-        return False
+        return 0.0
+    outside = outside_regions(instance.header, layout.rows, layout.columns)
+    frames = stored_pixels(instance, sorted({0, layout.frames // 2, layout.frames - 1}))
     try:
-        stored_frames(instance, sorted({0, layout.frames // 2, layout.frames - 1}))
+        return coloured_share(frames, outside)
     except ColourImage:
-        return True
-    return False
+        return None
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGExtended12Bit
 
 from quell.errors import InputError
 from quell.formats.dicom.classify import is_lossy
 from quell.formats.dicom.codestream import check_jpeg, declared_size
-from quell.formats.dicom.colour import luminance
+from quell.formats.dicom.colour import IntArray, Stored, keeps_colours, separate, through_palette
 from quell.formats.dicom.decoders import decoding_plugin
 from quell.formats.dicom.instance import FrameRef, Instance
 from quell.formats.dicom.jpeg12 import decode_jpeg12
@@ -25,8 +23,6 @@ from quell.formats.dicom.layout import PixelLayout, pixel_layout
 from quell.formats.dicom.padding import PaddingRule, outside_regions, padding_rule
 from quell.formats.dicom.rescale import Rescale, rescale_of, units_of
 from quell.image import BoolArray, FloatArray, Modality
-
-IntArray = npt.NDArray[np.integer[Any]]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -44,7 +40,7 @@ class Decoded:
     voxels : ndarray of float32, shape (z, y, x)
     units : str
     padding : ndarray of bool, shape (z, y, x), or None
-        True where there is no measurement; None where all voxels are measured.
+        True where there is no measurement, or a colour; None where all voxels are measured.
     """
 
     voxels: FloatArray
@@ -80,7 +76,7 @@ def read_stack(instances: Sequence[Instance], frames: Sequence[FrameRef], modali
 
 
 def stored_frames(instance: Instance, frames: Sequence[int] | None = None) -> IntArray:
-    """Return stored values, before any rescale; the luminance of a grey image stored in colour.
+    """Return stored values, before any rescale; the luminance of an image stored in colour.
 
     Parameters
     ----------
@@ -93,9 +89,21 @@ def stored_frames(instance: Instance, frames: Sequence[int] | None = None) -> In
     ndarray of int, shape (frames, rows, columns)
         Unused high bits are cleared or follow the sign.
     """
+    return np.stack([stored.values for stored in stored_pixels(instance, frames)])
+
+
+def stored_pixels(instance: Instance, frames: Sequence[int] | None = None) -> Iterator[Stored]:
+    """Yield frames as they are stored, before any rescale, with their colours.
+
+    Parameters
+    ----------
+    instance : Instance
+    frames : sequence of int, optional
+        Ascending, counted from 0; all by default.
+    """
     layout = pixel_layout(instance)
     chosen = list(range(layout.frames)) if frames is None else list(frames)
-    return np.stack(list(_iterate(instance, layout, chosen)))
+    yield from _iterate(instance, layout, chosen)
 
 
 def _read_instance(
@@ -116,10 +124,11 @@ def _read_instance(
         rescale = _rescale(instance, frame, layout)
         if rescale not in rules:
             rules[rescale] = padding_rule(header, modality, rescale)
-        _to_units(stored, rescale, voxels[z])
-        rules[rescale].mask(stored, padding[z])
-        if outside is not None:
-            padding[z] |= outside
+        _to_units(stored.values, rescale, voxels[z])
+        rules[rescale].mask(stored.values, padding[z])
+        for unmeasured in (outside, stored.coloured):
+            if unmeasured is not None:
+                padding[z] |= unmeasured
 
 
 def _rescale(instance: Instance, frame: int, layout: PixelLayout) -> Rescale:
@@ -143,15 +152,15 @@ def _to_units(stored: IntArray, rescale: Rescale, out: FloatArray) -> None:
         out += intercept
 
 
-def _iterate(instance: Instance, layout: PixelLayout, frames: Sequence[int]) -> Iterator[IntArray]:
+def _iterate(instance: Instance, layout: PixelLayout, frames: Sequence[int]) -> Iterator[Stored]:
     syntax = layout.transfer_syntax
     plain = layout.samples == 1 and layout.photometric != "PALETTE COLOR"
     with instance.path.open("rb") as file:
         if plain and not layout.encapsulated and syntax.is_little_endian:
-            yield from _iterate_plain(file, instance, layout, frames)
+            yield from map(Stored, _iterate_plain(file, instance, layout, frames))
             return
         for values in _iterate_decoder(file, instance, layout, frames):
-            yield values if plain else _grey(values, instance, layout)
+            yield Stored(values) if plain else _in_colour(values, instance, layout)
 
 
 def _iterate_plain(
@@ -256,13 +265,13 @@ def _check_codestreams(
             check_jpeg(frame, layout.allocated)
 
 
-def _grey(values: IntArray, instance: Instance, layout: PixelLayout) -> IntArray:
+def _in_colour(values: IntArray, instance: Instance, layout: PixelLayout) -> Stored:
     if layout.photometric == "PALETTE COLOR":
         try:
-            values = apply_color_lut(values, instance.header)
+            values = through_palette(values, instance.header)
         except Exception as error:
             raise InputError(instance.path, f"unreadable colour palette ({type(error).__name__})") from error
-    grey = luminance(values[..., :3], is_lossy(instance.header))
-    if grey is None:
+    stored = separate(values[..., :3], is_lossy(instance.header))
+    if stored.coloured is not None and not keeps_colours(instance.header):
         raise ColourImage(instance.path, "a colour image")
-    return grey
+    return stored

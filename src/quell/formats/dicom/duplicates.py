@@ -51,9 +51,10 @@ def distinct(images: Sequence[Instance]) -> Distinct:
 
 def _same_pixels(one: Instance, other: Instance) -> bool:
     """Whether two images show the same, be they compressed in different ways."""
-    from quell.formats.dicom.decode import stored_frames
+    from quell.formats.dicom.decode import stored_pixels
 
     try:
-        return np.array_equal(stored_frames(one), stored_frames(other))
-    except InputError:
+        pairs = zip(stored_pixels(one), stored_pixels(other), strict=True)
+        return all(np.array_equal(first.shown, second.shown) for first, second in pairs)
+    except (InputError, ValueError):
         return False

@@ -36,11 +36,14 @@ class Instance:
         instance: copy it before changing it.
     pixels : PixelElement or None
         Where the pixel data lie; None when that was not looked up.
+    coloured : float
+        Share of the pixels that are in colour and stay as they are, 0 to 1.
     """
 
     path: Path
     header: FileDataset
     pixels: PixelElement | None = None
+    coloured: float = 0.0
 
 
 @dataclass(frozen=True)

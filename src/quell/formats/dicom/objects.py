@@ -14,13 +14,14 @@ from quell.errors import InputError
 from quell.formats.atomic import write_flushed
 from quell.formats.contracts import OutputKind
 from quell.formats.dicom import tags
-from quell.formats.dicom.decode import stored_frames
+from quell.formats.dicom.colour import keeps_colours, written_in_rgb
+from quell.formats.dicom.decode import stored_frames, stored_pixels
 from quell.formats.dicom.derive import Derivation, derive_header
 from quell.formats.dicom.encode import encode_meta, encode_sequence, pixel_bytes, pixel_data_head
 from quell.formats.dicom.functional import is_enhanced
 from quell.formats.dicom.groups import derive_groups
 from quell.formats.dicom.instance import FrameRef, Instance
-from quell.formats.dicom.padding import padding_rule
+from quell.formats.dicom.padding import outside_regions, padding_rule
 from quell.formats.dicom.pixelmodule import (
     describe_scale,
     describe_storage,
@@ -157,9 +158,21 @@ def _pixels(
     others = [frame for frame in range(count) if frame not in frames]
     stored.update(zip(others, _other_frames(job, instance, others, frames), strict=True))
     ordered = [stored[frame] for frame in range(count)]
-    if tags.integer(instance.header, "SamplesPerPixel") == 3:
-        ordered = [np.repeat(values[..., None], 3, axis=-1) for values in ordered]
+    if written_in_rgb(instance.header):
+        ordered = _in_rgb(job, instance, ordered)
     return pixel_bytes(ordered), sum(quantised.clamped for quantised in done.values())
+
+
+def _in_rgb(job: Job, instance: Instance, grey: list[StoredArray]) -> list[StoredArray]:
+    """Return frames with three equal samples; where ultrasound is not denoised, with the source's own."""
+    frames = [np.repeat(values[..., None], 3, axis=-1) for values in grey]
+    if job.kind is OutputKind.DENOISED and keeps_colours(instance.header):
+        outside = outside_regions(instance.header, *job.voxels.shape[1:])
+        for frame, source in zip(frames, stored_pixels(instance), strict=True):
+            for kept in (outside, source.coloured):
+                if source.rgb is not None and kept is not None:
+                    frame[kept] = source.rgb[kept]
+    return frames
 
 
 def _quantise(job: Job, instance: Instance, z: int) -> Quantised:

@@ -55,7 +55,8 @@ def padding_rule(header: Dataset, modality: Modality, rescale: Rescale) -> Paddi
         below = math.floor((_CT_NOTHING_HU - rescale.intercept) / rescale.slope)
     low = _stored(header, "PixelPaddingValue")
     high = _stored(header, "PixelPaddingRangeLimit")
-    if low is None:
+    # Where there is a palette it means an index, which is replaced by what it stands for.
+    if low is None or tags.word(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return PaddingRule(below=below)
     high = low if high is None else high
     return PaddingRule(min(low, high), max(low, high), below)

@@ -10,6 +10,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from quell.formats.contracts import OutputKind
 from quell.formats.dicom import codes, tags
+from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.edit import drop, put
 from quell.formats.dicom.instance import Instance
 from quell.formats.dicom.pixelplan import PixelPlan
@@ -29,22 +30,23 @@ def describe_storage(header: Dataset, plan: PixelPlan) -> None:
 
     A grey image that its maker stores in colour stays RGB, with three equal samples: it then is
     shown exactly like its source, which no window applies to, and its colour attributes stay
-    true. Compressed YBR spaces become RGB, as what is written is not compressed. A grey palette
-    is replaced by its values.
+    true. Compressed YBR spaces become RGB, as what is written is not compressed. A palette is
+    replaced by its values, or by its colours.
     """
-    samples = tags.integer(header, "SamplesPerPixel") or 1
+    rgb = written_in_rgb(header)
     photometric = tags.word(header, "PhotometricInterpretation")
     wanted: dict[str, object] = {
-        "SamplesPerPixel": samples,
+        "SamplesPerPixel": 3 if rgb else tags.integer(header, "SamplesPerPixel") or 1,
         "BitsAllocated": plan.storage.bits_allocated,
         "BitsStored": plan.storage.bits_stored,
         "HighBit": plan.storage.bits_stored - 1,
         "PixelRepresentation": int(plan.storage.signed),
     }
-    if samples == 3:
+    if rgb:
         wanted |= {"PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
     elif photometric == "PALETTE COLOR":
         wanted["PhotometricInterpretation"] = "MONOCHROME2"
+    if photometric == "PALETTE COLOR":
         _remove_palette(header)
     for keyword, value in wanted.items():
         if tags.value(header, keyword) != value:
@@ -54,7 +56,8 @@ def describe_storage(header: Dataset, plan: PixelPlan) -> None:
 def _remove_palette(header: Dataset) -> None:
     for tag in [tag for tag in header.keys() if tag.group == 0x0028 and 0x1101 <= tag.element <= 0x1223]:  # noqa: SIM118
         del header[tag]
-    drop(header, "PaletteColorLookupTableUID")
+    for keyword in ("PaletteColorLookupTableUID", "PixelPaddingValue", "PixelPaddingRangeLimit"):
+        drop(header, keyword)
 
 
 def describe_scale(

@@ -13,6 +13,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from quell.formats.contracts import OutputKind
 from quell.formats.dicom import tags
+from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.iods import Iod, Rescaling, iod_of
 from quell.formats.dicom.quantise import Storage
 from quell.formats.dicom.rescale import Rescale
@@ -58,11 +59,13 @@ class PixelPlan:
 def source_storage(header: Dataset) -> Storage:
     """Return how the values that the reader gives are stored in an object like its source.
 
-    A grey palette is replaced by the values that it stands for.
+    A palette is replaced by the values or colours that it stands for.
     """
     allocated = tags.integer(header, "BitsAllocated") or 16
     stored = tags.integer(header, "BitsStored") or allocated
     if tags.word(header, "PhotometricInterpretation") == "PALETTE COLOR":
+        if written_in_rgb(header):
+            return Storage(8, 8, signed=False)
         descriptor = tags.numbers(header, "RedPaletteColorLookupTableDescriptor", 3)
         bits = 16 if descriptor is not None and descriptor[2] > 8 else 8
         return Storage(bits, bits, signed=False)

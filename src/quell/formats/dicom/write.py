@@ -15,6 +15,7 @@ from quell.errors import InputError, OutputError
 from quell.formats.atomic import atomic_folder
 from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
 from quell.formats.dicom import tags
+from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.derive import Derivation
 from quell.formats.dicom.describe import series_number
 from quell.formats.dicom.instance import Instance
@@ -150,9 +151,7 @@ def _check_size(job: Job, folder: Path) -> None:
     _, rows, columns = job.voxels.shape
     for index in _objects(job.series):
         header = job.series.instances[index].header
-        values = (tags.integer(header, "NumberOfFrames") or 1) * (
-            tags.integer(header, "SamplesPerPixel") or 1
-        )
+        values = (tags.integer(header, "NumberOfFrames") or 1) * (3 if written_in_rgb(header) else 1)
         if rows * columns * values * job.plan.storage.bits_allocated // 8 > _LARGEST_VALUE:
             raise OutputError(folder, "an uncompressed object of more than 4 GiB is not possible in DICOM")
 
