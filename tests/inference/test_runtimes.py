@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,3 +131,29 @@ def test_without_openvino_onnx_runtime_takes_over(monkeypatch: pytest.MonkeyPatc
     assert make_runtime("auto").description.startswith("ONNX Runtime")
     with pytest.raises(ModelError, match="OpenVINO cannot be loaded"):
         make_runtime("openvino")
+
+
+def test_the_first_calls_may_come_from_two_threads_at_once() -> None:
+    # The race is rare in one process, so it is looked for in many fresh ones, side by side.
+    code = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from quell.inference.openvino_runtime import OpenVINORuntime
+from quell.models.registry import find_card, model_files
+network = OpenVINORuntime(threads=2).load(
+    model_files(find_card("universal.fast"))["estimator"], {"scaled": (1, 1, 32, 32)}, 2, True
+)
+start = Barrier(2)
+def first(_):
+    start.wait()
+    return network(np.ones((1, 1, 32, 32), np.float32))
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(first, range(2)))
+"""
+    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    try:
+        assert [process.wait(timeout=120) for process in started] == [0] * 4
+    finally:
+        for process in started:
+            process.kill()

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from quell.errors import ModelError
 from quell.image import FloatArray
 from quell.inference.contracts import Network
+
+_FIRST_ARRAY = threading.Lock()
 
 
 class OpenVINORuntime:
@@ -78,6 +82,10 @@ def _load() -> Any:
     finally:
         if hide:
             sys.modules.pop(converter, None)
+    # The binding looks NumPy up when it first meets an array, and two threads that do so at once
+    # wait for each other for ever: one holds the interpreter's lock, the other the binding's.
+    with _FIRST_ARRAY:
+        openvino.Tensor(np.zeros(1, np.float32), shared_memory=True).data.copy()
     return openvino
 
 
