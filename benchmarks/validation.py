@@ -28,13 +28,16 @@ from quell.inference.network_denoiser import NetworkDenoiser
 from quell.inference.runtimes import make_runtime
 from quell.models.registry import find_card, model_files
 from quell.noise.spectrum import colour, frequency_axes, normalised, ramp_spectrum
-from quell.training.pack import CT_CONTRAST, Found, read_manifest, references
+from quell.training.pack import CT_CONTRAST, Found, describe, read_manifest, references
 
 SOFT_TISSUE = (-160.0, 240.0)
 
-LEVELS = {"CT": (0.015, 0.03, 0.06)}
-OTHER_LEVELS = (0.02, 0.05, 0.10)
+LEVELS = {"CT": (0.03, 0.06, 0.09)}
+OTHER_LEVELS = (0.03, 0.06, 0.10)
 """Mean noise level as a share of the contrast (1000 HU in CT, the span of values elsewhere)."""
+
+QUIET = 0.4
+"""A reference is judged by only where its own noise is at most this share of the added one."""
 
 NLM_GRID = [
     *product(((5, 6), (7, 9), (9, 11)), (0.85, 1.0, 1.15, 1.3, 1.5), (1.0,)),
@@ -69,6 +72,12 @@ class Case:
     window: tuple[float, float]
     volume: bool
     modality: Modality
+
+
+def quiet_enough(found: Found, level: float) -> bool:
+    """Say whether a reference is clean enough to stand for the truth at a level of added noise."""
+    told = describe(found)
+    return bool(0 < told["noise"] <= QUIET * level * told["contrast"])
 
 
 def cases(found: list[Found], level: float, seed: int) -> list[Case]:
@@ -218,14 +227,16 @@ def main() -> None:
             for f in references(e, arguments.data, "validation")
         ]
         found = [averaged(f, arguments.average) for f in found if min(f.voxels.shape[1:]) >= 32]
-        found = found[: arguments.images]
-        print(f"{modality}: {', '.join(f.name for f in found)}")
         for level in LEVELS.get(modality, OTHER_LEVELS):
-            print(f" noise level {level} of the contrast")
-            rows = compare(found, level, denoiser, arguments.seed)
+            clean = [f for f in found if quiet_enough(f, level)][: arguments.images]
+            names = ", ".join(f.name for f in clean) or "no reference is clean enough"
+            print(f"{modality}, noise level {level} of the contrast: {names}")
+            if not clean:
+                continue
+            rows = compare(clean, level, denoiser, arguments.seed)
             results.setdefault(modality, {})[str(level)] = rows
             for name, (p, q) in rows.items():
-                print(f"  {name:28s} {p:6.2f} {q:.4f}")
+                print(f"  {name:28s} {p:6.2f} {q:.4f}", flush=True)
     if arguments.json:
         command = "python benchmarks/validation.py DATA " + " ".join(f"--modality {m}" for m in results)
         if arguments.average > 1:

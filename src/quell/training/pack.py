@@ -52,7 +52,7 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
     index = []
     for entry in read_manifest(manifest):
         for found in references(entry, data):
-            row = _describe(found)
+            row = describe(found)
             row["file"] = f"{found.split}_{found.modality}_{found.name}.npy"
             row["source"] = entry["source"]
             np.save(out / row["file"], found.voxels)
@@ -138,7 +138,8 @@ def _averaged(voxels: FloatArray, factor: int) -> FloatArray:
     return np.ascontiguousarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def _describe(found: Found) -> dict[str, Any]:
+def describe(found: Found) -> dict[str, Any]:
+    """Return contrast, own noise (both in the units of the voxels), shape and kind of a reference."""
     voxels, ct = found.voxels, found.modality == "CT"
     low, high = np.percentile(voxels[:: max(1, len(voxels) // 10)], (0.5, 99.5))
     inside = (-250.0, 300.0) if ct else (0.1 * float(np.percentile(voxels, 99.5)), np.inf)
