@@ -323,3 +323,33 @@ def test_what_looks_damaged_makes_the_exit_code_1(study: Path, tmp_path: Path) -
 def test_series_keep_their_order_and_name(study: Path, tmp_path: Path) -> None:
     record = run(study, tmp_path / "out", dry_run=True)
     assert [series.name for series in record.series] == [s.name for s in open_study(study).series]
+
+
+def test_a_dicom_series_becomes_a_series_of_its_own_in_the_same_place(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    from samples import dicom
+    from samples.dicom_parts import series as write_series
+
+    stored = rng.normal(1064, 20, (3, 40, 48)).round().astype(np.uint16)
+    sources = write_series(dicom.ct, stored, tmp_path / "in")
+    (done,) = run(tmp_path / "in", tmp_path / "out", residual=True).series
+    assert (done.status, done.format, done.modality, done.units) == (Status.DONE, "DICOM", "CT", "HU")
+    assert len(done.files) == 6
+    before = {tuple(ds.ImagePositionPatient): ds for ds in map(pydicom.dcmread, sources)}
+    after = [pydicom.dcmread(file) for file in done.files]
+    for number in {ds.SeriesInstanceUID for ds in after}:
+        assert number not in {ds.SeriesInstanceUID for ds in before.values()}
+        assert sum(ds.SeriesInstanceUID == number for ds in after) == 3
+    assert {tuple(ds.ImagePositionPatient) for ds in after} == set(before)
+    assert {ds.StudyInstanceUID for ds in after} == {ds.StudyInstanceUID for ds in before.values()}
+    for place, source in before.items():
+        denoised, residual = (_hounsfield(ds) for ds in after if tuple(ds.ImagePositionPatient) == place)
+        np.testing.assert_allclose(denoised + residual, _hounsfield(source), atol=1.01)
+        assert denoised.std() < 0.6 * _hounsfield(source).std()
+
+
+def _hounsfield(ds: Any) -> FloatArray:
+    values = ds.pixel_array.astype(np.float32)
+    return values * np.float32(ds.RescaleSlope) + np.float32(ds.RescaleIntercept)
