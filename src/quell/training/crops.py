@@ -13,7 +13,7 @@ from quell.phantoms.procedural import random_anatomy
 
 SLICES = 3
 
-SHARES = {"CT": 0.31, "MR": 0.15, "US": 0.03, "XR": 0.07, "phantom": 0.44}
+SHARES = {"CT": 0.45, "MR": 0.11, "US": 0.02, "XR": 0.05, "phantom": 0.37}
 """How often a crop comes from each kind of reference.
 
 PET is learned from phantoms alone: the grains of real PET look like structure to a network that is

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from quell.inference.normalise import difference_scale, level_from_log, local_mean
@@ -76,13 +77,13 @@ def losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the errors of the image, of the level and of the spectrum, each in natural units.
 
-    The image's error is in units of the true level, so that every dose counts the same; below 0.3
+    The image's error is in units of the true level, so that every dose counts the same; below 0.5
     it is squared (the mean is wanted, free of bias), above it is absolute.
     """
     middle = batch.noisy.shape[1] // 2
     true = batch.noisy[:, middle : middle + 1] - batch.clean
     error = (noise - true) / batch.level * batch.valid
-    image = (error.square() + 0.09).sqrt().mean() - 0.3
+    image = (error.square() + 0.25).sqrt().mean() - 0.5
     inside = block_mean(batch.valid, BLOCK) > 0.99
     wrong = (log_level - block_mean(batch.level.log(), BLOCK)).abs() * inside
     return image, wrong.sum() / inside.sum().clamp(min=1), (descriptor - batch.descriptor).abs().mean()
@@ -96,9 +97,18 @@ class Run:
     pack, folder : Path
     options : Options
     device : torch.device
+    start : Path, optional
+        Weights to begin with (``weights.safetensors`` of a model that ships); drawn anew if not given.
     """
 
-    def __init__(self, pack: Path, folder: Path, options: Options, device: torch.device) -> None:
+    def __init__(
+        self,
+        pack: Path,
+        folder: Path,
+        options: Options,
+        device: torch.device,
+        start: Path | None = None,
+    ) -> None:
         self.folder, self.options, self.device = folder, options, device
         self.rng = np.random.default_rng(options.seed)
         torch.manual_seed(options.seed)
@@ -111,6 +121,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
             self._load()
+        elif start is not None:
+            self.start_from(start)
 
     @property
     def progress(self) -> float:
@@ -118,6 +130,12 @@ class Run:
         if self.options.crops:
             return self.step * self.options.batch / self.options.crops
         return self.seconds / (60 * self.options.minutes)
+
+    def start_from(self, weights: Path) -> None:
+        """Begin with the weights of a model instead of random ones."""
+        state = load_file(weights)
+        self.pair.load_state_dict(state)
+        self.average.load_state_dict(state)
 
     def train(self) -> None:
         """Go on until the run is done, with a checkpoint every three minutes."""
@@ -219,12 +237,19 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=0, help="length of the schedule in crops, instead")
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=Options.rate, help="highest learning rate")
+    parser.add_argument("--start", type=Path, help="weights.safetensors to begin with")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     options = Options(
-        minutes=arguments.minutes, crops=arguments.crops, batch=arguments.batch, seed=arguments.seed
+        minutes=arguments.minutes,
+        crops=arguments.crops,
+        batch=arguments.batch,
+        rate=arguments.rate,
+        seed=arguments.seed,
     )
-    Run(arguments.pack, arguments.out, options, torch.device(arguments.device)).train()
+    device = torch.device(arguments.device)
+    Run(arguments.pack, arguments.out, options, device, arguments.start).train()
 
 
 if __name__ == "__main__":
