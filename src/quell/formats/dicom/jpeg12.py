@@ -26,7 +26,6 @@ def decode_jpeg12(frame: bytes, rows: int, columns: int) -> npt.NDArray[np.uint1
     """
     import gdcm
 
-    # GDCM first tries its 8-bit decoder and complains on stderr that the frame has 12.
     for switch in (gdcm.Trace.ErrorOff, gdcm.Trace.WarningOff, gdcm.Trace.DebugOff):
         switch()
     fragment = gdcm.Fragment()
@@ -42,7 +41,8 @@ def decode_jpeg12(frame: bytes, rows: int, columns: int) -> npt.NDArray[np.uint1
     grey = gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
     image.SetPhotometricInterpretation(grey)
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
+    # 12 bits allocated, not 16: else GDCM tries another decoder first, and complains about it.
+    image.SetPixelFormat(gdcm.PixelFormat(1, 12, 12, 11, 0))
     unpacked = image.GetBuffer()
     if not isinstance(unpacked, str):
         raise ValueError("GDCM cannot unpack the frame")
