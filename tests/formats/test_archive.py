@@ -145,10 +145,10 @@ def test_an_empty_archive(tmp_path):
         open_study(archive(tmp_path / "a.zip", []))
 
 
-def test_members_are_stored_under_numbers(tmp_path):
+def test_members_are_stored_under_numbers_and_harmless_letters(tmp_path):
     path = archive(tmp_path / "a.zip", [("a/x?.PNG", png()), ("b/long.name with spaces", b"x")])
     into = tmp_path / "into"
     into.mkdir()
     sources, _ = unpack(path, into)
-    assert sorted(p.name for p in into.iterdir()) == ["000000.png", "000001"]
+    assert sorted(p.name for p in into.iterdir()) == ["000000_x_.png", "000001_long_name_with_spaces"]
     assert [s.name for s in sources] == ["x_.PNG", "long.name with spaces"]

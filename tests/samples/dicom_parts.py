@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 Pixels = npt.NDArray[np.integer[Any]]
@@ -48,6 +48,7 @@ def save(dataset: FileDataset, path: Path, syntax: str = ExplicitVRLittleEndian)
         dataset.compress(UID(syntax), generate_instance_uid=False)
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    # Not by the dataset's own method, which refuses to change the byte order.
     dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
     return path
 

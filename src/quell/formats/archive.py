@@ -22,6 +22,7 @@ MAX_MEMBERS = 200_000
 MAX_BYTES = 64 * 2**30
 _BLOCK = 2**20
 _ENCRYPTED = 1
+_LONGEST_STEM = 64
 _DAMAGED = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -37,8 +38,8 @@ _DAMAGED = (
 def unpack(archive: Path, into: Path) -> tuple[list[Source], list[PassedOver]]:
     """Unpack the members of a ZIP archive.
 
-    A member is stored under its row in the archive's directory; its own name is only kept in the
-    `Source`, so that no name can lead out of `into`.
+    A member is stored under its row in the archive's directory and the letters and digits of its
+    name; the name itself is only kept in the `Source`, so that none can lead out of `into`.
 
     Parameters
     ----------
@@ -144,8 +145,10 @@ def _unpack_member(file: zipfile.ZipFile, entry: zipfile.ZipInfo, to: Path) -> s
 
 
 def _numbered(row: int, place: PurePosixPath) -> str:
-    suffix = place.suffix.lower()
-    return f"{row:06d}{suffix if re.fullmatch(r'[.][a-z0-9]{1,8}', suffix) else ''}"
+    """Return the row with as much of the name as is harmless, so that messages name what the user knows."""
+    suffix = place.suffix if re.fullmatch(r"[.][A-Za-z0-9]{1,8}", place.suffix) else ""
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", place.name.removesuffix(suffix))[:_LONGEST_STEM]
+    return f"{row:06d}_{stem}{suffix.lower()}"
 
 
 def keep_while_used(folder: TemporaryDirectory[str], users: Sequence[object]) -> None:

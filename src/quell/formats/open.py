@@ -84,19 +84,12 @@ def _of_archive(path: Path) -> Study:
     folder = TemporaryDirectory(prefix="quell-")
     try:
         sources, passed = unpack(path, Path(folder.name))
-        study = _named(_study(path, sources, passed, Path(folder.name)), sources)
+        study = _study(path, sources, passed, Path(folder.name))
     except BaseException:
         folder.cleanup()
         raise
     keep_while_used(folder, (study, *study.series))
     return study
-
-
-def _named(study: Study, sources: Sequence[Source]) -> Study:
-    """Call the members of an archive by their own names again."""
-    names = {source.path.name: source.name for source in sources}
-    passed = tuple(replace(item, what=names.get(item.what, item.what)) for item in study.passed_over)
-    return replace(study, passed_over=passed)
 
 
 def _missing(name: str, count: int) -> list[PassedOver]:
@@ -138,7 +131,8 @@ def _study(path: Path, sources: Sequence[Source], passed: list[PassedOver], root
     passed += _missing_references(files.directories)
     passed += _strangers(source for source in files.unknown if source.path not in used)
     if not series:
-        raise InputError(path, _nothing(passed))
+        alone = [source.path for source in sources] == [path]
+        raise InputError(path, _nothing(passed, alone))
     return Study(path, tuple(series), tuple(_gathered(passed)))
 
 
@@ -177,7 +171,9 @@ def _dicom(files: _Sorted, root: Path, passed: list[PassedOver]) -> Sequence[Ser
     from quell.formats.dicom.discover import find_series
 
     found = find_series([source.path for source in files.dicom], root)
-    passed += found.passed_over
+    # Members of an archive lie under other names than their own.
+    names = {source.path.name: source.name for source in files.dicom if source.members is not None}
+    passed += [replace(item, what=names.get(item.what, item.what)) for item in found.passed_over]
     others = set(found.others)
     files.unknown += [source for source in files.dicom if source.path in others]
     return tuple(found.series)
@@ -283,10 +279,10 @@ def _gathered(passed: Iterable[PassedOver]) -> list[PassedOver]:
     return joined
 
 
-def _nothing(passed: Sequence[PassedOver]) -> str:
-    """Return the one line that says why nothing can be denoised."""
+def _nothing(passed: Sequence[PassedOver], alone: bool) -> str:
+    """Return the one line that says why nothing can be denoised; `alone`: of a file that was named itself."""
     joined = _gathered(passed)
-    if len(joined) == 1 and joined[0].count == 1:
+    if alone and len(joined) == 1 and joined[0].count == 1:
         return f"cannot be denoised: {joined[0].reason}"
     shown = "; ".join(f"{item.what}: {item.reason}" for item in joined[:_SHOWN])
     rest = f"; and {len(joined) - _SHOWN} more reasons" if len(joined) > _SHOWN else ""

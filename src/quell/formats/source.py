@@ -29,7 +29,7 @@ class Source:
     Attributes
     ----------
     path : Path
-        Where its bytes lie; inside an opened archive this is a number, not the name.
+        Where its bytes lie; inside an opened archive its name begins with a number.
     name : str
         Base name as the user knows it.
     folder : PurePosixPath

@@ -20,6 +20,8 @@ from quell.formats.dicom.layout import PixelLayout, pixel_layout
 from quell.formats.dicom.padding import outside_regions
 from quell.formats.dicom.rescale import rescale_of
 
+_LONGEST_UID = 128
+"""PS3.5 section 9.1 allows 64 characters; those who invent identifiers do not all count."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -65,6 +67,9 @@ def collect(files: Iterable[Path], root: Path) -> Collection:
             _collect_file(path, collection)
         except InputError as error:
             collection.add_damaged(path, error.reason)
+        except Exception as error:
+            # One file must not take the others with it, whatever went wrong inside.
+            collection.add_damaged(path, f"unexpected error: {type(error).__name__}")
     return collection
 
 
@@ -98,8 +103,11 @@ def _collect_file(path: Path, collection: Collection) -> None:
 def _reason(instance: Instance) -> str | None:
     """Return why an object is rightly left alone, or None."""
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
-        if not tags.uid(instance.header, keyword):
+        uid = tags.uid(instance.header, keyword)
+        if not uid:
             raise InputError(instance.path, f"{keyword} is missing")
+        if not uid.isascii() or len(uid) > _LONGEST_UID:
+            raise InputError(instance.path, f"{keyword} is no identifier")
     return header_reason(instance.header)
 
 

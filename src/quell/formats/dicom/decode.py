@@ -21,10 +21,13 @@ from quell.formats.dicom.instance import FrameRef, Instance
 from quell.formats.dicom.jpeg12 import decode_jpeg12
 from quell.formats.dicom.layout import PixelLayout, pixel_layout
 from quell.formats.dicom.padding import PaddingRule, outside_regions, padding_rule
+from quell.formats.dicom.quiet import unheard
 from quell.formats.dicom.rescale import Rescale, rescale_of, units_of
 from quell.image import BoolArray, FloatArray, Modality
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_TINY = float(np.finfo(np.float32).tiny)
+_FLOAT32_STEPS = 2.0**24
 
 
 class ColourImage(InputError):
@@ -138,6 +141,9 @@ def _rescale(instance: Instance, frame: int, layout: PixelLayout) -> Rescale:
         raise InputError(instance.path, str(error)) from error
     if abs(rescale.slope) * 2.0**layout.stored + abs(rescale.intercept) > _FLOAT32_MAX:
         raise InputError(instance.path, "RescaleSlope or RescaleIntercept is absurdly large")
+    if abs(rescale.slope) < _FLOAT32_TINY or abs(rescale.intercept / rescale.slope) > _FLOAT32_STEPS:
+        # In float32 neighbouring stored values would become one.
+        raise InputError(instance.path, "RescaleSlope is absurdly small")
     return rescale
 
 
@@ -199,11 +205,11 @@ def _iterate_decoder(
         if layout.encapsulated:
             _check_codestreams(file, instance, layout, offsets)
         if layout.transfer_syntax == JPEGExtended12Bit and layout.allocated == 16:
-            yield from _iterate_jpeg12(file, layout, frames, offsets)
+            yield from unheard(_iterate_jpeg12(file, layout, frames, offsets))
             return
         file.seek(layout.pixels.offset)
         decoder = get_decoder(layout.transfer_syntax)
-        for values, _ in decoder.iter_array(file, indices=frames, **options):
+        for values, _ in unheard(decoder.iter_array(file, indices=frames, **options)):
             yield values.astype(values.dtype.newbyteorder("="), copy=False)
     except InputError:
         raise

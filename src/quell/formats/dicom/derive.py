@@ -73,8 +73,8 @@ _OF_SOURCE_VALUES = _tags(
     "RealWorldValueMappingSequence",
 )
 _STALE_IN_ITEMS = _tags("IconImageSequence", "MACParametersSequence", "EncryptedAttributesSequence")
-_STALE_GROUPS = (0x4FFE, 0x7FE0, 0xFFFA, 0xFFFC)
-"""Message authentication, pixel data with their offset tables, digital signatures, padding."""
+_STALE_GROUPS = (0x4FFE, 0x7FE0, 0xFFFA, 0xFFFC, 0xFFFE)
+"""Message authentication, pixel data with their offset tables, signatures, padding, stray delimiters."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,21 @@ class Derivation:
 
 def is_stale(tag: int) -> bool:
     """Whether an element of the source would be untrue, or meaningless, in any derived object."""
-    return tag in _STALE or tag & 0xFFFF == 0 or tag >> 16 in _STALE_GROUPS
+    return tag in _STALE or _is_no_data(tag)
 
 
 def is_stale_in_item(tag: int) -> bool:
     """Whether an element must go from the items of sequences, too."""
-    return tag in _STALE_IN_ITEMS or tag & 0xFFFF == 0 or tag >> 16 in _STALE_GROUPS
+    return tag in _STALE_IN_ITEMS or _is_no_data(tag)
+
+
+def _is_no_data(tag: int) -> bool:
+    """Whether an element is no part of a data set, or a length or seal of what was changed.
+
+    Groups up to 0007 are those of commands, of the file itself and of directories (PS3.5 section 7.1).
+    """
+    group, number = tag >> 16, tag & 0xFFFF
+    return group < 0x0008 or number == 0 or group in _STALE_GROUPS
 
 
 def derive_header(source: Dataset, derivation: Derivation, frames: tuple[int, ...] | None = None) -> Dataset:
@@ -174,6 +183,10 @@ def _remove(header: Dataset, derivation: Derivation) -> None:
 
 def _identify(header: Dataset, derivation: Derivation, frames: tuple[int, ...] | None) -> None:
     uids = derivation.uids
+    sop_class = tags.uid(header, "SOPClassUID")
+    if tags.value(header, "SOPClassUID") != sop_class:
+        # Padded in a way that others do not strip: the file's meta group has to agree with it.
+        put(header, "SOPClassUID", sop_class)
     put(header, "SOPInstanceUID", uids.derive(tags.uid(header, "SOPInstanceUID"), frames))
     put(header, "SeriesInstanceUID", uids.derive(tags.uid(header, "SeriesInstanceUID"), frames))
     for keyword in ("ConcatenationUID", "SOPInstanceUIDOfConcatenationSource"):

@@ -31,6 +31,10 @@ _NATIVE = (False, True)
 Element = DataElement | RawDataElement
 
 
+class UnencodableError(ValueError):
+    """An element of a source header that cannot be written; the message quotes none of its value."""
+
+
 class HeaderEncoder:
     """Encodes the headers of one series.
 
@@ -52,6 +56,11 @@ class HeaderEncoder:
         header : pydicom.Dataset
         ready : mapping of int to bytes, optional
             Elements by tag that are encoded already; they take the place of the header's own.
+
+        Raises
+        ------
+        UnencodableError
+            If an element of the source is damaged so that it cannot be written.
         """
         context = _context(header)
         ready = ready or {}
@@ -67,7 +76,12 @@ class HeaderEncoder:
         key = (int(element.tag), element.VR, _content(element), context)
         known = self._known.get(key)
         if known is None:
-            known = _encode(header, element)
+            try:
+                known = _encode(header, element)
+            except Exception as error:
+                # pydicom raises errors of every kind for values that do not fit their VR.
+                kind = type(error).__name__
+                raise UnencodableError(f"element {element.tag} cannot be written ({kind})") from error
             if len(known) <= _REMEMBERED_BYTES:
                 self._known[key] = known
         return known
@@ -98,7 +112,9 @@ def _context(header: Dataset) -> Hashable:
 def _encode(header: Dataset, element: Element) -> bytes:
     if isinstance(element, RawDataElement) and element.value is None:
         element = element._replace(value=b"")
-    ready = element if header.original_encoding == _NATIVE else _converted(header, element)
+    # Damaged explicit files have elements without a VR.
+    as_read = header.original_encoding == _NATIVE and element.VR is not None
+    ready = element if as_read else _converted(header, element)
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = _NATIVE
     charset: Any = header.get("SpecificCharacterSet", "iso8859")

@@ -26,5 +26,5 @@ def macro(header: Dataset, frame: int, keyword: str) -> Dataset | None:
         groups.append(per_frame[frame])
     shared = tags.value(header, "SharedFunctionalGroupsSequence")
     if isinstance(shared, Sequence):
-        groups.append(shared[0])
+        groups += shared[:1]
     return next((item for group in groups for item in tags.items(group, keyword)), None)

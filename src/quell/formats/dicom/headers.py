@@ -23,6 +23,7 @@ _SHORT_VRS = (
 )
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 _PIXEL_DATA = 0x7FE00010
+_ITEM = 0xFFFEE000
 _DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1")
 
 
@@ -86,6 +87,7 @@ def read_instance(path: Path, start: Peek | None = None) -> Instance:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
             _complete_meta(header)
+            _check_level(header, path)
             pixels = _pixel_element(file, header, path)
     except InputError:
         raise
@@ -156,6 +158,12 @@ def _complete_meta(header: pydicom.FileDataset) -> None:
     else:
         guessed = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     header.file_meta.TransferSyntaxUID = UID(guessed)
+
+
+def _check_level(header: pydicom.FileDataset, path: Path) -> None:
+    """Refuse a header that fell out of a sequence: what follows would be taken for the image's own."""
+    if _ITEM in header:
+        raise InputError(path, "damaged DICOM header (a sequence item outside of a sequence)")
 
 
 def _pixel_element(file: BinaryIO, header: pydicom.FileDataset, path: Path) -> PixelElement | None:

@@ -41,7 +41,7 @@ def decode_jpeg12(frame: bytes, rows: int, columns: int) -> npt.NDArray[np.uint1
     grey = gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
     image.SetPhotometricInterpretation(grey)
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    # With 16 bits allocated GDCM tries its 16-bit decoder first, which complains on stderr.
+    # 12 bits allocated, not 16: else GDCM tries another decoder first, and complains about it.
     image.SetPixelFormat(gdcm.PixelFormat(1, 12, 12, 11, 0))
     unpacked = image.GetBuffer()
     if not isinstance(unpacked, str):

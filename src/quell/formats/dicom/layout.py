@@ -82,7 +82,7 @@ def pixel_layout(instance: Instance) -> PixelLayout:
         samples=_positive(instance, "SamplesPerPixel", 1),
         allocated=_positive(instance, "BitsAllocated"),
         stored=_positive(instance, "BitsStored", tags.integer(header, "BitsAllocated")),
-        signed=tags.integer(header, "PixelRepresentation") == 1,
+        signed=_signed(instance),
         photometric=tags.word(header, "PhotometricInterpretation"),
         planar=tags.integer(header, "PlanarConfiguration") or 0,
         transfer_syntax=UID(tags.uid(header.file_meta, "TransferSyntaxUID")),
@@ -97,13 +97,20 @@ def pixel_layout(instance: Instance) -> PixelLayout:
 
 def _positive(instance: Instance, keyword: str, default: int | None = None) -> int:
     found = tags.integer(instance.header, keyword)
-    if found is None and default is not None and not tags.words(instance.header, keyword):
+    if found is None and default is not None and not tags.given(instance.header, keyword):
         return default
     if found is None:
         raise InputError(instance.path, f"{keyword} is missing or unreadable")
     if found < 1:
         raise InputError(instance.path, f"{keyword} is {found}")
     return found
+
+
+def _signed(instance: Instance) -> bool:
+    found = tags.integer(instance.header, "PixelRepresentation")
+    if found not in (0, 1) and tags.given(instance.header, "PixelRepresentation"):
+        raise InputError(instance.path, "PixelRepresentation is neither 0 nor 1")
+    return found == 1
 
 
 def _check_bits(layout: PixelLayout, instance: Instance) -> None:

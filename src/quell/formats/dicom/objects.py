@@ -17,7 +17,13 @@ from quell.formats.dicom import tags
 from quell.formats.dicom.colour import keeps_colours, written_in_rgb
 from quell.formats.dicom.decode import stored_frames, stored_pixels
 from quell.formats.dicom.derive import Derivation, derive_header
-from quell.formats.dicom.encode import encode_meta, encode_sequence, pixel_bytes, pixel_data_head
+from quell.formats.dicom.encode import (
+    UnencodableError,
+    encode_meta,
+    encode_sequence,
+    pixel_bytes,
+    pixel_data_head,
+)
 from quell.formats.dicom.functional import is_enhanced
 from quell.formats.dicom.groups import derive_groups
 from quell.formats.dicom.instance import FrameRef, Instance
@@ -89,24 +95,41 @@ def write_object(job: Job, folder: Path, number: int, index: int, frames: Mappin
         Of the source instance.
     frames : mapping of int to int
         From the frames of the instance that the stack holds to their z indices.
+
+    Raises
+    ------
+    InputError
+        If the header of the source cannot be taken over.
     """
     instance = job.series.instances[index]
     count = tags.integer(instance.header, "NumberOfFrames") or 1
     partial = tuple(sorted(frames)) if len(frames) < count else None
-    header = derive_header(instance.header, job.derivation, partial)
-    warnings = _describe_pixels(job, header, instance, frames)
-    ready = _refer(job, header, instance, frames)
+    try:
+        header, warnings = _header(job, instance, frames, partial)
+    except RecursionError as error:
+        raise InputError(instance.path, "sequences are nested too deeply in its header") from error
+    except UnencodableError as error:
+        raise InputError(instance.path, f"damaged DICOM header: {error}") from error
     pixels, clamped = _pixels(job, instance, count, frames)
     size = sum(chunk.nbytes for chunk in pixels)
     name = f"IM{number:05d}.dcm"
-    meta = encode_meta(tags.uid(header, "SOPClassUID"), tags.uid(header, "SOPInstanceUID"))
-    body = job.derivation.encoder.encode(header, ready)
     head = pixel_data_head(size, job.plan.storage.bits_allocated)
-    write_flushed(folder / name, [meta + body + head, *pixels])
+    write_flushed(folder / name, [header + head, *pixels])
     if partial is not None:
         what = "copied unchanged" if job.kind is OutputKind.DENOISED else "zero"
         warnings = (*warnings, f"{count - len(partial)} of {count} frames are not part of the stack: {what}")
     return WrittenObject(name, clamped, warnings)
+
+
+def _header(
+    job: Job, instance: Instance, frames: Mapping[int, int], partial: tuple[int, ...] | None
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return all that stands before the pixel data, encoded, and what the user should know."""
+    header = derive_header(instance.header, job.derivation, partial)
+    warnings = _describe_pixels(job, header, instance, frames)
+    ready = _refer(job, header, instance, frames)
+    meta = encode_meta(tags.uid(header, "SOPClassUID"), tags.uid(header, "SOPInstanceUID"))
+    return meta + job.derivation.encoder.encode(header, ready), warnings
 
 
 def _describe_pixels(

@@ -23,6 +23,7 @@ _LOSSY_METHODS = {
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
 }
+_SIZES = ("Rows", "Columns", "NumberOfFrames")
 
 
 def describe_storage(header: Dataset, plan: PixelPlan) -> None:
@@ -31,12 +32,15 @@ def describe_storage(header: Dataset, plan: PixelPlan) -> None:
     A grey image that its maker stores in colour stays RGB, with three equal samples: it then is
     shown exactly like its source, which no window applies to, and its colour attributes stay
     true. Compressed YBR spaces become RGB, as what is written is not compressed. A palette is
-    replaced by its values, or by its colours.
+    replaced by its values, or by its colours. Sizes of another VR than theirs get the right one, and
+    a colour space in small letters capital ones.
     """
     rgb = written_in_rgb(header)
     photometric = tags.word(header, "PhotometricInterpretation")
     wanted: dict[str, object] = {
+        **{size: tags.integer(header, size) for size in _SIZES if size in header},
         "SamplesPerPixel": 3 if rgb else tags.integer(header, "SamplesPerPixel") or 1,
+        "PhotometricInterpretation": photometric,
         "BitsAllocated": plan.storage.bits_allocated,
         "BitsStored": plan.storage.bits_stored,
         "HighBit": plan.storage.bits_stored - 1,
@@ -49,7 +53,8 @@ def describe_storage(header: Dataset, plan: PixelPlan) -> None:
     if photometric == "PALETTE COLOR":
         _remove_palette(header)
     for keyword, value in wanted.items():
-        if tags.value(header, keyword) != value:
+        found = tags.value(header, keyword)
+        if found != value or not isinstance(found, type(value)):
             put(header, keyword, value)
 
 
@@ -132,9 +137,8 @@ def remember_lossy(header: Dataset, source: Instance) -> None:
 
 def _compression_ratio(source: Instance) -> float:
     header = source.header
-    sizes = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
     values = 1
-    for keyword in sizes:
+    for keyword in (*_SIZES, "SamplesPerPixel"):
         values *= tags.integer(header, keyword) or 1
     native = values * (tags.integer(header, "BitsAllocated") or 8) // 8
     start = source.pixels.offset if source.pixels else 0

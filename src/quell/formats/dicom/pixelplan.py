@@ -131,7 +131,7 @@ def _denoised(
 def _wide_enough(source: Rescale, voxels: FloatArray, storage: Storage) -> Rescale:
     """Return the source's rescale, or one with a slope in which the greatest value can be stored."""
     most = float(voxels.max())
-    if not math.isfinite(most) or most <= source.slope * storage.high + source.intercept:
+    if source.slope <= 0 or not math.isfinite(most) or most <= source.slope * storage.high + source.intercept:
         return source
     return Rescale(decimal((most - source.intercept) / storage.high), source.intercept)
 

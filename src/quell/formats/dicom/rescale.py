@@ -59,7 +59,7 @@ def units_of(header: Dataset, modality: Modality) -> str:
 def _given(group: Dataset, keyword: str, default: float) -> float:
     found = tags.number(group, keyword)
     # A value that cannot be read must not pass as the default: the units would be wrong unseen.
-    if found is None and any(tags.words(group, keyword)):
+    if found is None and tags.given(group, keyword):
         raise ValueError(f"{keyword} is unreadable")
     return default if found is None else found
 

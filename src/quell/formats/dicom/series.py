@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
+from quell.formats.dicom import tags
 from quell.formats.dicom.instance import FrameRef, Instance, PixelElement
 from quell.formats.dicom.quiet import quiet
 from quell.image import FloatArray, Geometry, Image, Modality
@@ -55,7 +56,8 @@ class DicomSeries:
     def shape(self) -> tuple[int, int, int]:
         """Numbers of frames, rows and columns, from the headers."""
         header = self.instances[0].header
-        return len(self.frames), int(header.Rows), int(header.Columns)
+        rows, columns = tags.integer(header, "Rows"), tags.integer(header, "Columns")
+        return len(self.frames), rows or 0, columns or 0
 
     def stored_frames(self, instance: int) -> tuple[int, ...]:
         """Return the frame numbers of one instance that the stack holds, ascending, from 0."""
@@ -67,7 +69,7 @@ class DicomSeries:
         Where it does not, a derived object of the instance has fewer frames than its source, and
         another stack of the same instance makes another object: their UIDs must differ.
         """
-        declared = int(self.instances[instance].header.get("NumberOfFrames") or 1)
+        declared = tags.integer(self.instances[instance].header, "NumberOfFrames") or 1
         return len(self.stored_frames(instance)) == declared
 
     def read(self) -> Image:

@@ -27,6 +27,17 @@ def has(header: Dataset, keyword: str) -> bool:
     return _tag(keyword) in header
 
 
+def given(header: Dataset, keyword: str) -> bool:
+    """Whether an element has a value, be it readable or not; blanks are none."""
+    element = header.get_item(_tag(keyword))
+    if element is None or element.value is None:
+        return False
+    if isinstance(element.value, bytes):
+        is_text = (element.VR or _vr(keyword)) in _TEXT
+        return bool(element.value.strip(b" \0") if is_text else element.value)
+    return bool(str(element.value).strip(" \0[]"))
+
+
 def value(header: Dataset, keyword: str) -> Any:
     """Return an element's value, or None if it is absent, empty or cannot be converted."""
     try:
