@@ -22,7 +22,7 @@ coarsely.
 
 
 def difference_scale(pixels: Any) -> Any:
-    """Return the mean absolute difference of neighbours along x, one number an image.
+    """Return the mean absolute difference of neighbours along x and y, one number an image.
 
     Parameters
     ----------
@@ -34,7 +34,9 @@ def difference_scale(pixels: Any) -> Any:
         In the units of the image; 0 for a constant image.
     """
     xp = array_api_compat.array_namespace(pixels)
-    return xp.mean(xp.abs(pixels[..., 1:] - pixels[..., :-1]), axis=(-2, -1), keepdims=True)
+    along_x = xp.mean(xp.abs(pixels[..., 1:] - pixels[..., :-1]), axis=(-2, -1), keepdims=True)
+    along_y = xp.mean(xp.abs(pixels[..., 1:, :] - pixels[..., :-1, :]), axis=(-2, -1), keepdims=True)
+    return (along_x + along_y) / 2
 
 
 def local_mean(pixels: Any) -> Any:
