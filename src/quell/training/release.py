@@ -113,6 +113,7 @@ def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any
     options = state["options"]
     training: dict[str, str | float | int] = {
         "command": told["command"],
+        "remark": told["remark"],
         "crops": step * options["batch"],
         "crop_size": options["size"],
         "batch": options["batch"],
