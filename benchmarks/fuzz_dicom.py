@@ -18,29 +18,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fuzz.seeds import groups
-from fuzz.trial import GOOD, Case, Verdict, make_case, try_case
-
-_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""In memory: thousands of flushed files would wear a disk and cost most of the time."""
-
-_NEEDED = (
-    *("gdcm", "openjpeg", "pydicom.pixels.decoders", "PIL.JpegImagePlugin"),
-    *("quell.formats.open", "quell.formats.dicom.discover", "quell.formats.dicom.decode"),
-    *("quell.formats.dicom.write", "quell.evaluation.report.html", "quell.evaluation.report.summary"),
-)
+from fuzz.trial import GOOD, SCRATCH, Case, Verdict, make_case, try_case, warm_up
 
 
 def main() -> int:
     """Run the cases, print the failures as they come and the figures at the end."""
     arguments = _arguments()
-    _warm_up()
+    warm_up()
     if arguments.case is not None:
         return _one(arguments)
     started = time.perf_counter()
@@ -63,17 +52,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _warm_up() -> None:
-    """Load what every case needs once, before processes are forked."""
-    for module in _NEEDED:
-        import_module(module)
-    from quell.image import Modality
-    from quell.models.registry import default_card
-
-    default_card(Modality.CT)
-    groups()
-
-
 def _one(arguments: argparse.Namespace) -> int:
     case = make_case(arguments.seed, arguments.case)
     if arguments.keep is not None:
@@ -87,7 +65,7 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _try(seed: int, number: int, case: Case) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="quell-fuzz-", dir=_FOLDER) as folder:
+    with tempfile.TemporaryDirectory(prefix="quell-fuzz-", dir=SCRATCH) as folder:
         return try_case(case, Path(folder) / "case", Random(f"{seed} {number} settings"))
 
 

@@ -6,6 +6,7 @@ rest is the job as a user runs it.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import time
 import traceback
 import warnings
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,7 +37,15 @@ LARGEST_GROWTH = 1 << 30
 """Memory in bytes that a study of some kilobytes may cost at most."""
 GROUP_WEIGHTS = (6, 3, 1)
 
+SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""In memory: thousands of flushed files would wear a disk and cost most of the time."""
+
 GOOD = ("written", "written in part", "refused")
+_NEEDED = (
+    *("gdcm", "openjpeg", "pydicom.pixels.decoders", "PIL.JpegImagePlugin"),
+    *("quell.formats.open", "quell.formats.dicom.discover", "quell.formats.dicom.decode"),
+    *("quell.formats.dicom.write", "quell.evaluation.report.html", "quell.evaluation.report.summary"),
+)
 _ONE_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,3000}")
 
 
@@ -101,6 +111,17 @@ def make_case(seed: int, number: int) -> Case:
         files[file], done = mutate(files[file], alike if len(chosen) > 1 else random)
         damage += [f"{file}: {one}" for one in done]
     return Case(name, files, tuple(damage))
+
+
+def warm_up() -> None:
+    """Load what every case needs once, before processes are forked."""
+    for module in _NEEDED:
+        import_module(module)
+    from quell.image import Modality
+    from quell.models.registry import default_card
+
+    default_card(Modality.CT)
+    groups()
 
 
 def try_case(case: Case, folder: Path, random: Random) -> Verdict:
@@ -177,6 +198,8 @@ def _text(path: Path) -> str:
 def _child(source: Path, out: Path, said: Path, settings: dict[str, Any], writing: int) -> None:
     """Run the job, write the verdict to the pipe and leave without ever returning."""
     try:
+        # Else a crash would also be told to the terminal of whoever runs this.
+        faulthandler.disable()
         output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -204,7 +227,7 @@ def judge(source: Path, out: Path, settings: dict[str, Any]) -> Verdict:
     from quell.errors import QuellError
     from quell.job import JobSettings, run_job
 
-    _replace_network()
+    replace_network()
     caught = _catch_unexpected()
     before = _listing(source)
     try:
@@ -231,7 +254,8 @@ def judge(source: Path, out: Path, settings: dict[str, Any]) -> Verdict:
     return Verdict(outcome, "; ".join(reasons))
 
 
-def _replace_network() -> None:
+def replace_network() -> None:
+    """Put a plain smoothing in the place of the network."""
     import quell.job
 
     quell.job.Denoising.denoiser = lambda self, modality: Smoothing()  # type: ignore[method-assign]

@@ -91,7 +91,8 @@ def class_reason(sop_class: str) -> str | None:
 
 def class_name(sop_class: str) -> str:
     """Return what objects of a SOP class are called; never the identifier, which anyone may make up."""
-    name = UID(sop_class, IGNORE).name if sop_class else ""
+    # A damaged header may hold anything in this place, even the rest of itself.
+    name = UID(sop_class, IGNORE).name if re.fullmatch(r"[0-9.]{1,64}", sop_class) else ""
     if not name or name == sop_class:
         return "private or unknown object"
     return name.replace(" Storage", "").replace(" - For", ", for")

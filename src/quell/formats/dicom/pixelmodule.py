@@ -54,7 +54,7 @@ def describe_storage(header: Dataset, plan: PixelPlan) -> None:
         _remove_palette(header)
     for keyword, value in wanted.items():
         found = tags.value(header, keyword)
-        if found != value or not isinstance(found, type(value)):
+        if found != value or type(found) is not type(value):
             put(header, keyword, value)
 
 
