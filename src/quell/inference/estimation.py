@@ -60,7 +60,7 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
         log_level, descriptor = network((pixels / scale)[None, None])
         return log_level[0, 0] + np.log(scale), descriptor[0]
 
-    with ThreadPoolExecutor(streams) as pool:
+    with ThreadPoolExecutor(streams + 1) as pool:
         results = dict(zip(chosen, _told(pool.map(one, chosen), step, depth / len(chosen)), strict=True))
     seen = {z: found for z, found in results.items() if found is not None}
     level = np.zeros((depth, *(n // block for n in slices.padded_shape)), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,7 @@ class NetworkDenoiser:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
         self._streams = streams or _cores()
         self._compiled: dict[object, Network] = {}
+        self._local = threading.local()
 
     @property
     def card(self) -> ModelCard:
@@ -128,7 +130,8 @@ class NetworkDenoiser:
         def one(z: int) -> None:
             result[z] = self._one_slice(slices, z, noise, strength, network, bounds)
 
-        with ThreadPoolExecutor(streams) as pool:
+        # One more than run at a time: it prepares its slice while the others compute.
+        with ThreadPoolExecutor(streams + 1) as pool:
             for _ in pool.map(one, range(image.shape[0])):
                 step("network", 1)
         return result
@@ -150,7 +153,7 @@ class NetworkDenoiser:
         centre = slices.padded(z)
         level = upsample(noise.level[z], noise.block)
         mean = local_mean(centre)
-        stack = np.empty((1, self._card.slices, *slices.padded_shape), np.float32)
+        stack = self._buffer((1, self._card.slices, *slices.padded_shape))
         for channel, index in enumerate(slices.neighbours(z, self._card.slices)):
             pixels = centre if index == z else slices.padded(index)
             np.subtract(pixels, mean, out=stack[0, channel])
@@ -163,6 +166,13 @@ class NetworkDenoiser:
         if image.padding is not None:
             denoised = np.where(image.padding[z], image.voxels[z], denoised)
         return denoised
+
+    def _buffer(self, shape: tuple[int, ...]) -> FloatArray:
+        """Return an array of this thread's own: fresh memory for every slice costs as much as its use."""
+        if getattr(self._local, "shape", None) != shape:
+            self._local.shape, self._local.array = shape, np.empty(shape, np.float32)
+        array: FloatArray = self._local.array
+        return array
 
     def _tiled(self, network: Network, stack: FloatArray, spectrum: FloatArray) -> FloatArray:
         rows, columns = stack.shape[2:]
