@@ -14,6 +14,8 @@ from dicom_files import ct_slice, dataset, save
 
 from quell.errors import InputError
 from quell.formats.contracts import OutputKind, Provenance, WriteOptions
+from quell.formats.dicom.classify import class_name
+from quell.formats.dicom.codestream import declared_size
 from quell.formats.dicom.discover import Found, find_series
 from quell.formats.dicom.quiet import unheard
 
@@ -108,6 +110,34 @@ def test_an_unforeseen_error_over_one_file_leaves_the_others(
     result = find_series(paths, tmp_path)
     assert [one.shape for one in result.series] == [(1, 4, 5)]
     assert [(one.what, one.error) for one in result.passed_over] == [("0000.dcm", True)]
+
+
+@pytest.mark.parametrize("text", ["Canary^Patient\n", "1.2.3\n", "1.2.840.10008.5.1.4.1.1.2\0\x02Canary\t"])
+def test_no_message_repeats_a_header_that_slid_into_its_class(text: str) -> None:
+    assert class_name(text) == "private or unknown object"
+
+
+def test_a_sequence_where_text_belongs_is_no_text(tmp_path: Path) -> None:
+    broken = b"\xfe\xff\x00\xe0\x08\0\0\0\x5c\x50\x52\x49MA\0\0"
+    (path,) = save(tmp_path, [ct_slice(0)])
+    sequence = struct.pack("<HH2sHI", 0x0008, 0x0060, b"SQ", 0, len(broken)) + broken
+    with_element(path, b"\x08\0\x60\0CS", sequence)
+    (series,) = found(path).series
+    assert series.shape == (1, 4, 5)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7])
+def test_a_box_of_jpeg_2000_that_ends_nowhere_is_refused(length: int) -> None:
+    """pydicom itself turns round for ever over a box of length 0."""
+    signature = b"\0\0\0\x0cjP  \r\n\x87\n"
+    with pytest.raises(ValueError, match="boxes"):
+        declared_size(signature + struct.pack(">I", length) + b"ftyp" + bytes(200))
+
+
+def test_the_codestream_inside_jpeg_2000_boxes_is_found() -> None:
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s12x", 20, b"ftyp")
+    size = b"\xff\x4f\xff\x51" + struct.pack(">HHIIIIIIII", 47, 0, 30, 20, 0, 0, 30, 20, 0, 0)
+    assert declared_size(boxes + struct.pack(">I4s", 0, b"jp2c") + size) == (20, 30)
 
 
 def written(path: Path, out: Path, provenance: Provenance) -> pydicom.FileDataset:

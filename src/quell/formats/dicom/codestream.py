@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 
+_JP2 = b"\x00\x00\x00\x0cjP  "
 _STAND_ALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
 _GDCM_FRAME_HEADERS = {0xC0, 0xC1, 0xC3}
@@ -22,12 +23,17 @@ def declared_size(frame: bytes) -> tuple[int, int] | None:
     """Return rows and columns of a JPEG, JPEG-LS or JPEG 2000 codestream, or None if it has none.
 
     Run-length encoded frames declare no size.
+
+    Raises
+    ------
+    ValueError
+        If the boxes around a JPEG 2000 codestream are damaged: over a box of length 0, which ends
+        nowhere, other readers turn round for ever.
     """
     if frame[:4] == b"\xff\x4f\xff\x51":
         return _jpeg2000_size(frame)
-    if frame[:8] == b"\x00\x00\x00\x0cjP  ":
-        start = frame.find(b"\xff\x4f\xff\x51")
-        return _jpeg2000_size(frame[start:]) if start >= 0 else None
+    if frame[:8] == _JP2:
+        return declared_size(frame[_start_of_codestream(frame) :])
     for marker, segment, _ in _segments(frame):
         if marker in _FRAME_HEADERS and len(segment) >= 5:
             rows, columns = struct.unpack(">HH", segment[1:5])
@@ -80,6 +86,17 @@ def _segments(frame: bytes) -> Iterator[tuple[int, bytes, int]]:
         if marker == _SCAN:
             return
         at += 2 + length
+
+
+def _start_of_codestream(frame: bytes) -> int:
+    """Walk the boxes of a JP2 file to the codestream (ISO/IEC 15444-1 annex I.4)."""
+    at = 12
+    while frame[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(frame[at : at + 4], "big")
+        if length < 8 or at + length >= len(frame):
+            raise ValueError("damaged JP2 boxes")
+        at += length
+    return at + 8
 
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 _TEXT = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UI"))
@@ -128,7 +129,7 @@ def _values(header: Dataset, keyword: str) -> Sequence[Any]:
     if element is None:
         return ()
     found = value(header, keyword)
-    if found is None:
+    if found is None or isinstance(found, DicomSequence):
         return ()
     return found if isinstance(found, (MultiValue, list, tuple)) else (found,)
 
