@@ -124,7 +124,10 @@ def written_voxels(record: SeriesRecord) -> FloatArray:
 
 
 def physical(ds: pydicom.FileDataset) -> FloatArray:
-    pixels = ds.pixel_array[..., 0] if ds.SamplesPerPixel == 3 else ds.pixel_array
+    pixels = ds.pixel_array
+    if ds.SamplesPerPixel == 3:
+        # Rec. 601 luminance, which of three equal samples is each of them.
+        pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
     frames = pixels.reshape(-1, ds.Rows, ds.Columns).astype(np.float64)
     for frame, values in enumerate(frames):
         group: Dataset = ds
@@ -180,7 +183,8 @@ def test_class_study_place_and_units_stay(done: Done) -> None:
 
 def not_lawful(name: str, source: Dataset) -> bool:
     """Whether a change is against the rules: a palette is resolved, a PET slope may be widened."""
-    return not (name == "RescaleSlope" and source.Modality == "PT")
+    resolved = name == "SamplesPerPixel" and source.PhotometricInterpretation == "PALETTE COLOR"
+    return not (resolved or (name == "RescaleSlope" and source.Modality == "PT"))
 
 
 def test_frames_of_enhanced_objects_stay_where_they_are(done: Done) -> None:
