@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 from dicom_files import (
     AXIAL,
@@ -325,16 +324,10 @@ def test_everything_that_pydicom_brings_is_sorted() -> None:
     assert len({series.name for series in found.series}) == len(found.series)
 
 
-def test_pet_whole_body_is_one_volume_found_quickly() -> None:
+def test_pet_whole_body_is_one_volume() -> None:
     folder = shared_data("pet", "sts_001_fdg")
     files = files_in(folder)
     (series,) = find_series(files, folder).series
-    started = time.process_time()
-    for path in files:
-        pydicom.dcmread(path, stop_before_pixels=True)
-    headers = time.process_time()
-    find_series(files, folder)
-    assert time.process_time() - headers < 3 * (headers - started)
     assert series.shape == (267, 128, 128) and series.volume and not series.gaps
     image = series.read()
     assert image.units == "Bq/ml" and image.geometry.spacing[0] == pytest.approx(3.27)
