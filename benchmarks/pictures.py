@@ -18,7 +18,7 @@ from PIL import ImageDraw, ImageFont
 
 from quell.evaluation.report.summary import display_window
 from quell.image import FloatArray, Image
-from quell.job import Denoising, JobSettings
+from quell.jobs.denoising import Denoising, JobSettings
 from quell.training.pack import load
 
 HEIGHT = 420

@@ -16,7 +16,7 @@ from quell.evaluation.report.record import StudyRecord
 from quell.image import Image, Modality
 from quell.inference.contracts import Runtime
 from quell.inference.levels import median_level
-from quell.job import Denoising, JobSettings
+from quell.jobs.denoising import Denoising, JobSettings
 from quell.noise.flat import flat_noise_ratio
 
 

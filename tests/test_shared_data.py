@@ -22,7 +22,7 @@ from quell.evaluation.report.record import SeriesRecord, Status
 from quell.formats.contracts import Series
 from quell.formats.open import open_study
 from quell.image import FloatArray, Image
-from quell.job import run_job
+from quell.jobs.denoising import run_job
 from validators import dcentvfy, needs_dciodvfy, new_dciodvfy_errors
 
 ROOT = Path(os.environ.get("QUELL_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

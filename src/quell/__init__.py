@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from quell.api import read as read
     from quell.image import Image as Image
     from quell.image import Modality as Modality
-    from quell.job import JobSettings as JobSettings
-    from quell.job import run_job as run_job
+    from quell.jobs.denoising import JobSettings as JobSettings
+    from quell.jobs.denoising import run_job as run_job
     from quell.models.registry import list_cards as list_cards
 
 _HOMES = {
@@ -23,8 +23,8 @@ _HOMES = {
     "read": "quell.api",
     "Image": "quell.image",
     "Modality": "quell.image",
-    "JobSettings": "quell.job",
-    "run_job": "quell.job",
+    "JobSettings": "quell.jobs.denoising",
+    "run_job": "quell.jobs.denoising",
     "list_cards": "quell.models.registry",
 }
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from quell.errors import QuellError
 from quell.evaluation.report.record import StudyRecord
 from quell.image import FloatArray, Image, Modality
-from quell.job import Denoising, JobSettings, run_job, series_to_do
+from quell.jobs.denoising import Denoising, JobSettings, run_job, series_to_do
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Image, ...]:

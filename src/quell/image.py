@@ -50,6 +50,51 @@ class Geometry:
     known: bool = False
 
 
+@dataclass(frozen=True)
+class Acquisition:
+    """What the source says of how the image was acquired; None or empty where it says nothing.
+
+    Attributes
+    ----------
+    exposure : float or None
+        Tube current time product, mAs (CT, radiography).
+    voltage : float or None
+        Peak tube voltage, kV.
+    kernel : str
+        Reconstruction kernel or filter, in the vendor's word.
+    reconstruction : str
+        Method of reconstruction, in the words of the header (``"ITERATIVE"``, ``"OSEM 3D TOF"``,
+        ``"DEEP LEARNING"``).
+    counts : float or None
+        Counts accumulated, over all frames.
+    corrections : tuple of str
+        What was done to the counts (``"DECY"``, ``"ATTN"``; DICOM's Corrected Image).
+    presentation : bool or None
+        True for values mapped for viewing, False for values linear in the exposure or its logarithm
+        (DICOM's Presentation Intent Type and Pixel Intensity Relationship).
+    intensity : str
+        ``"LIN"``, ``"LOG"`` or ``"DISP"``: Pixel Intensity Relationship of radiographs.
+    bits : int or None
+        Bits stored for each pixel.
+    thickness : float or None
+        Slice thickness, mm.
+    manufacturer, scanner : str
+    """
+
+    exposure: float | None = None
+    voltage: float | None = None
+    kernel: str = ""
+    reconstruction: str = ""
+    counts: float | None = None
+    corrections: tuple[str, ...] = ()
+    presentation: bool | None = None
+    intensity: str = ""
+    bits: int | None = None
+    thickness: float | None = None
+    manufacturer: str = ""
+    scanner: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """A stack of slices or frames in physical units.
@@ -72,6 +117,7 @@ class Image:
         Indices i such that slice i + 1 is not the spatial neighbour of slice i (a slice is missing).
     name : str
         How messages and reports call it. Never holds a patient's name.
+    acquisition : Acquisition
     """
 
     voxels: FloatArray
@@ -82,6 +128,7 @@ class Image:
     volume: bool = False
     gaps: tuple[int, ...] = ()
     name: str = "image"
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or self.voxels.dtype != np.float32:

@@ -41,7 +41,7 @@ class FakeJob:
 @pytest.fixture
 def fake_job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:
     job = FakeJob(series=(make_series(),))
-    monkeypatch.setattr("quell.job.run_job", job)
+    monkeypatch.setattr("quell.jobs.denoising.run_job", job)
     monkeypatch.setattr("quell.models.registry.find_card", lambda identifier: None)
     return job
 

@@ -25,7 +25,7 @@ def demo_job(fake_job: Any, make_series: Any, monkeypatch: pytest.MonkeyPatch) -
         fake_job.series = (make_series(files=(out / "1.dcm",)),)
         return fake_job(source, out, settings, **rest)
 
-    monkeypatch.setattr("quell.job.run_job", job)
+    monkeypatch.setattr("quell.jobs.denoising.run_job", job)
     return fake_job
 
 

@@ -164,7 +164,7 @@ def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:
 
 
 def test_the_defaults_of_the_command_are_those_of_the_job(fake_job: Any, capsys: Any) -> None:
-    from quell.job import JobSettings
+    from quell.jobs.denoising import JobSettings
 
     run(capsys, "study", "-o", "out")
     assert fake_job.calls[0]["settings"] == JobSettings()
@@ -197,6 +197,6 @@ def test_warnings_of_libraries_are_not_shown(fake_job: Any, capsys: Any, recwarn
         return job(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quell.job.run_job", warn)
+        patch.setattr("quell.jobs.denoising.run_job", warn)
         run(capsys, "study", "-o", "out")
     assert not recwarn.list

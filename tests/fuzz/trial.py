@@ -225,7 +225,7 @@ def _child(source: Path, out: Path, said: Path, settings: dict[str, Any], writin
 def judge(source: Path, out: Path, settings: dict[str, Any]) -> Verdict:
     """Run the job in this process and say what became of it."""
     from quell.errors import QuellError
-    from quell.job import JobSettings, run_job
+    from quell.jobs.denoising import JobSettings, run_job
 
     replace_network()
     caught = _catch_unexpected()
@@ -256,9 +256,9 @@ def judge(source: Path, out: Path, settings: dict[str, Any]) -> Verdict:
 
 def replace_network() -> None:
     """Put a plain smoothing in the place of the network."""
-    import quell.job
+    import quell.jobs.denoising
 
-    quell.job.Denoising.denoiser = lambda self, modality: Smoothing()  # type: ignore[method-assign]
+    quell.jobs.denoising.Denoising.denoiser = lambda self, modality: Smoothing()  # type: ignore[method-assign]
 
 
 def _catch_unexpected() -> list[str]:
@@ -272,7 +272,7 @@ def _catch_unexpected() -> list[str]:
             if record.exc_info:
                 caught.append("".join(traceback.format_exception(*record.exc_info)))
 
-    logger = logging.getLogger("quell.job")
+    logger = logging.getLogger("quell.jobs.denoising")
     logger.handlers, logger.propagate = [Keep(logging.DEBUG)], False
     logger.setLevel(logging.DEBUG)
     return caught

@@ -31,7 +31,7 @@ Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the demons
 def demo(out: Folder = Path("demo"), quiet: Quiet = False, debug: Debug = False) -> int:
     """Denoise the real images that pydicom bundles and write a report. Needs no network."""
     from quell.evaluation.report.html import write_report
-    from quell.job import JobSettings
+    from quell.jobs.denoising import JobSettings
 
     print(console.NOTICE, file=sys.stderr)
     source = copy_images(out / "source")

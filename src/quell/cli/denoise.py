@@ -17,7 +17,7 @@ from quell.cli.progress import progress_bars
 if TYPE_CHECKING:
     from quell.evaluation.report.record import StudyRecord
     from quell.image import Modality
-    from quell.job import JobSettings
+    from quell.jobs.denoising import JobSettings
 
 
 class Device(str, Enum):
@@ -136,7 +136,7 @@ def denoise(
     level = _parse_sigma(sigma)
     _check_model(model)
     from quell.formats.contracts import WriteOptions
-    from quell.job import JobSettings
+    from quell.jobs.denoising import JobSettings
 
     settings = JobSettings(
         model=model,
@@ -173,7 +173,7 @@ def run_quietly(
     source: Path, out: Path, settings: JobSettings, *, dry_run: bool = False, quiet: bool, debug: bool
 ) -> StudyRecord:
     """Run the job with progress on the terminal and without the warnings of libraries."""
-    from quell.job import run_job
+    from quell.jobs.denoising import run_job
 
     with warnings.catch_warnings(), progress_bars(quiet) as progress:
         if not debug:

@@ -17,7 +17,7 @@ from quell.evaluation.report.record import Status, StudyRecord
 from quell.formats.open import open_study
 from quell.image import FloatArray, Modality
 from quell.inference.contracts import Runtime
-from quell.job import Denoising, JobSettings, run_job
+from quell.jobs.denoising import Denoising, JobSettings, run_job
 from quell.models.registry import default_card
 
 AFFINE = np.diag([0.8, 0.9, 3.0, 1.0])
