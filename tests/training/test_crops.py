@@ -17,7 +17,7 @@ def phantoms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Put constants in the place of anatomy, which would take long to draw; return their values."""
     values: list[float] = []
 
-    def constant(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    def constant(rng: np.random.Generator, shape: tuple[int, int, int], style: str) -> np.ndarray:
         values.append(float(np.float32(rng.uniform(5, 6))))
         return np.full(shape, values[-1], np.float32)
 

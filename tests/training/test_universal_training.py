@@ -36,7 +36,7 @@ def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def quick_phantoms() -> Iterator[None]:
     """Put smooth fields in the place of anatomy, which takes long to draw."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quell.training.crops.random_anatomy", lambda rng, shape: smooth(rng, (3, 64, 64)))
+        patch.setattr("quell.training.crops.random_anatomy", lambda rng, *_: smooth(rng, (3, 64, 64)))
         yield
 
 

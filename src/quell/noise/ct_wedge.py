@@ -202,12 +202,15 @@ def wedge_noise(white: Any, variance: Any, power: Any) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _windows(rows: int, columns: int, sectors: int) -> npt.NDArray[np.float32]:
-    """Return the share in amplitude of each sector, shape (sectors, rows, columns // 2 + 1); sums to 1.
+def _windows(rows: int, columns: int, sectors: int, whole: bool = False) -> npt.NDArray[np.float32]:
+    """Return the share in amplitude of each sector, shape (sectors, rows, columns); sums to 1.
+
+    The columns are those of half the plane, ``columns // 2 + 1``, unless the whole is asked for.
 
     The squared cosines add up in amplitude, not in power: all sectors colour the same white noise.
     """
-    fy, fx = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)
+    fy = np.fft.fftfreq(rows)[:, None]
+    fx = np.fft.fftfreq(columns) if whole else np.fft.rfftfreq(columns)
     direction = np.arctan2(fy, fx) * (sectors / np.pi)
     apart = direction - np.arange(sectors)[:, None, None]
     apart -= sectors * np.round(apart / sectors)
@@ -231,6 +234,39 @@ def wedge_variance(variance: Any) -> Any:
     xp = array_api_compat.array_namespace(variance)
     both = (variance * xp.roll(variance, -1, axis=-3)) ** 0.5
     return xp.mean(0.75 * variance + 0.25 * both, axis=-3)
+
+
+def wedge_power(variance: Any, power: Any) -> Any:
+    """Return the spectrum of `wedge_noise`, averaged over the places of a region.
+
+    Parameters
+    ----------
+    variance : array, shape (..., sectors, rows, columns)
+        Of the region, on any grid.
+    power : array, shape (..., rows, columns)
+        As for `wedge_noise`.
+
+    Returns
+    -------
+    array, shape (..., rows, columns)
+        Power spectrum with directions, in the order of an FFT, not normalised.
+    """
+    xp = array_api_compat.array_namespace(variance)
+    rows, columns = power.shape[-2:]
+    sectors = variance.shape[-3]
+    windows = xp.asarray(
+        _windows(rows, columns, sectors, whole=True),
+        dtype=power.dtype,
+        device=array_api_compat.device(power),
+    )
+    amplitude = variance**0.5
+    own = xp.mean(variance, axis=(-2, -1))
+    # Only neighbouring wedges overlap.
+    both = xp.mean(amplitude * xp.roll(amplitude, -1, axis=-3), axis=(-2, -1))
+    squares, products = windows**2, 2 * windows * xp.roll(windows, -1, axis=0)
+    shape = (*own.shape, 1, 1)
+    terms = xp.reshape(own, shape) * squares + xp.reshape(both, shape) * products
+    return power * xp.sum(terms, axis=-3)
 
 
 def wedge(

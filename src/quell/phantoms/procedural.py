@@ -31,6 +31,11 @@ STYLES: tuple[str, ...] = tuple(_DRAW)
 _SHARE = (0.36, 0.16, 0.1, 0.12, 0.09, 0.09, 0.08)
 
 
+def random_style(rng: np.random.Generator) -> str:
+    """Draw one of `STYLES`, each with its share in training."""
+    return str(rng.choice(STYLES, p=_SHARE))
+
+
 def random_anatomy(
     rng: np.random.Generator, shape: tuple[int, int, int] = (3, 256, 256), style: str | None = None
 ) -> FloatArray:
@@ -56,7 +61,7 @@ def random_anatomy(
         If the style is unknown.
     """
     if style is None:
-        style = str(rng.choice(STYLES, p=_SHARE))
+        style = random_style(rng)
     if style not in _DRAW:
         raise ValueError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
     distance = float(np.exp(rng.uniform(np.log(0.5), np.log(6.0))))

@@ -1,8 +1,8 @@
-"""Correlated, locally varying Gaussian noise for training on the fly, whole batches at once.
+"""Noise for training on the fly, whole batches at once: spectrum, level and law drawn anew for every crop.
 
-A start that holds for every modality: the spectrum, the map of the level and the correlation of
-neighbouring slices are drawn anew for every crop. What it leaves out (streaks, counts, speckle,
-Rician floors) is the business of the noise models of each modality.
+The general law is correlated, locally varying and Gaussian, which holds a little for every modality.
+CT gets the streaks of its own rays; magnitudes, counts, activity and speckle get the laws of
+`quell.training.laws`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from quell.noise.ct_wedge import wedge_noise, wedge_power, wedge_variance
 from quell.noise.spectrum import colour, describe, frequency_axes, normalised, ramp_spectrum
+from quell.training.laws import Law, by_law
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Corrupted:
     ----------
     noisy : Tensor, shape (n, slices, y, x)
     clean : Tensor, shape (n, 1, y, x)
-        The middle slice without the added noise.
+        The middle slice as it is on the average over the noise: without what was added, but with
+        the floor that a magnitude has where there is no signal.
     level : Tensor, shape (n, 1, y, x)
         Standard deviation of all noise, the reference's own included.
     descriptor : Tensor, shape (n, DESCRIPTOR_SIZE)
@@ -41,7 +44,14 @@ class Corrupted:
     valid: Tensor
 
 
-def corrupt(clean: Tensor, own_noise: Tensor, sigma: Tensor, alone: Tensor) -> Corrupted:
+def corrupt(
+    clean: Tensor,
+    own_noise: Tensor,
+    sigma: Tensor,
+    alone: Tensor,
+    law: Tensor | None = None,
+    sectors: Tensor | None = None,
+) -> Corrupted:
     """Add noise to a batch of clean crops.
 
     Parameters
@@ -53,17 +63,60 @@ def corrupt(clean: Tensor, own_noise: Tensor, sigma: Tensor, alone: Tensor) -> C
         Mean standard deviation to add.
     alone : Tensor of bool, shape (n,)
         True where the crop is to look like a single slice: its neighbours are copies of it.
+    law : Tensor of int, shape (n,), optional
+        See `quell.training.laws.Law`; the general one for all where it is not given.
+    sectors : Tensor, shape (n, sectors, rows, columns), optional
+        Variance maps for the crops with streaks, on a coarse grid.
     """
     n, _, rows, columns = clean.shape
     middle = clean.shape[1] // 2
     clean, valid = _blank(clean)
     power = random_power(n, rows, columns, clean.device)
-    level = sigma[:, None, None, None] * _level_shape(clean[:, middle : middle + 1])
-    noisy = clean + level * valid * _stack_noise(clean, power)
+    law = torch.zeros(n, dtype=torch.long, device=clean.device) if law is None else law
+    shape = _level_shape(clean[:, middle : middle + 1])
+    level = (sigma[:, None, None, None] * shape).expand_as(clean)
+    added = level * colour(_stack_white(clean), power)
+    noisy, mean = clean + valid * added, clean
+    for kind in Law:
+        chosen = torch.nonzero(law == int(kind))[:, 0]
+        if kind is Law.GENERAL or len(chosen) == 0:
+            continue
+        if kind is Law.STREAKS:
+            assert sectors is not None
+            made = _streaks(clean[chosen], sigma[chosen], sectors[chosen])
+        else:
+            made = by_law(kind, clean[chosen], sigma[chosen], power[chosen])
+        inside = valid[chosen] > 0
+        kept = clean[chosen]
+        noisy = noisy.index_copy(0, chosen, torch.where(inside, made[0], kept))
+        mean = mean.index_copy(0, chosen, torch.where(inside, made[1], kept))
+        level, power = level.index_copy(0, chosen, made[2]), power.index_copy(0, chosen, made[3])
     noisy = _quantise(noisy, sigma)
     noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
-    total = (level.square() + own_noise[:, None, None, None].square()).sqrt()
-    return Corrupted(noisy, clean[:, middle : middle + 1], total, describe(power[:, 0]), valid)
+    total = (level[:, middle : middle + 1].square() + own_noise[:, None, None, None].square()).sqrt()
+    return Corrupted(noisy, mean[:, middle : middle + 1], total, describe(power[:, 0]), valid)
+
+
+def _streaks(clean: Tensor, sigma: Tensor, sectors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Add the directional noise of CT; returns noisy, mean, level and spectrum as `by_law` does."""
+    n, _, rows, columns = clean.shape
+    maps = functional.interpolate(sectors, size=(rows, columns), mode="bilinear", align_corners=False)
+    power = _ramps(n, rows, columns, clean.device)
+    relative = wedge_variance(maps).sqrt()[:, None]
+    scale = sigma[:, None, None, None] / relative.mean(dim=(2, 3), keepdim=True)
+    noise = scale * wedge_noise(_stack_white(clean), maps[:, None], power)
+    directed = wedge_power(sectors, power[:, 0])[:, None]
+    return clean + noise, clean, (scale * relative).expand_as(clean), normalised(directed)
+
+
+def _ramps(n: int, rows: int, columns: int, device: torch.device) -> Tensor:
+    """Draw spectra of filtered back-projection, the same in all directions, mean 1."""
+    fy, fx = (torch.from_numpy(a).to(device) for a in frequency_axes(rows, columns))
+    f50 = 0.1 * (4.0 ** _uniform(n, device))
+    exponent = 1.8 + 1.5 * _uniform(n, device)
+    # Interpolation between views and slices leaves some power at the lowest frequencies.
+    power: Tensor = normalised(ramp_spectrum(torch.hypot(fy, fx), 0.02 * _uniform(n, device), f50, exponent))
+    return power
 
 
 def random_power(n: int, rows: int, columns: int, device: torch.device) -> Tensor:
@@ -90,10 +143,10 @@ def random_power(n: int, rows: int, columns: int, device: torch.device) -> Tenso
     return mixed
 
 
-def _stack_noise(clean: Tensor, power: Tensor) -> Tensor:
-    """Return unit noise for each slice; some neighbours share part of it, as overlapping slices do."""
+def _stack_white(clean: Tensor) -> Tensor:
+    """Return white unit noise for each slice; some neighbours share part of it, as overlapping slices do."""
     n = clean.shape[0]
-    noise = colour(torch.randn_like(clean), power)
+    noise = torch.randn_like(clean)
     middle = clean.shape[1] // 2
     shared = 0.6 * _uniform(n, clean.device) * (_uniform(n, clean.device) < 0.4)
     mixed: Tensor = shared * noise[:, middle : middle + 1] + (1 - shared.square()).sqrt() * noise

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from quell.image import FloatArray
-from quell.phantoms.procedural import random_anatomy
+from quell.phantoms.procedural import random_anatomy, random_style
+from quell.training.laws import Law, draw_law
+from quell.training.sectors import Place, crop_sectors, sector_maps, turned_sectors
 
 SLICES = 3
 
@@ -34,12 +37,18 @@ class Reference:
         Standard deviation of the noise that it has itself.
     volume : bool
         True when slices are neighbours.
+    kind : str
+        Modality, or the style of a phantom: decides which laws of noise it may get.
+    sectors : ndarray of float16, shape (z, sectors, rows, columns), optional
+        How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
     """
 
     voxels: FloatArray
     contrast: float
     noise: float
     volume: bool
+    kind: str = ""
+    sectors: npt.NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +62,28 @@ class Crops:
         Own noise of the references.
     alone : ndarray of bool, shape (n,)
         True where there are no neighbouring slices.
+    law : ndarray of int, shape (n,)
+        Which noise is to be added, see `quell.training.laws.Law`.
+    sectors : ndarray of float32, shape (n, sectors, rows, columns)
+        Variance maps of crops with streaks, on a coarse grid; ones elsewhere.
     """
 
     clean: FloatArray
     noise: FloatArray
     alone: np.ndarray
+    law: npt.NDArray[np.int64]
+    sectors: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """One of `Crops`."""
+
+    clean: FloatArray
+    noise: float
+    alone: bool
+    law: Law
+    sectors: FloatArray
 
 
 class PhantomPool:
@@ -87,8 +113,10 @@ class PhantomPool:
         turns = -(-max(renewals - place, 0) // self._size)
         if self._drawn.get(place, (-1,))[0] != turns:
             rng = np.random.default_rng([self._seed, place, turns])
-            voxels = random_anatomy(rng, (SLICES, 256, 256))
-            self._drawn[place] = turns, Reference(voxels, 1.0, 0.0, True)
+            style = random_style(rng)
+            voxels = random_anatomy(rng, (SLICES, 256, 256), style)
+            sectors = sector_maps(1000 * voxels, rng.uniform(0.8, 2.0)) if style == "body" else None
+            self._drawn[place] = turns, Reference(voxels, 1.0, 0.0, True, style, sectors)
         return self._drawn[place][1]
 
 
@@ -118,7 +146,9 @@ class CropSampler:
             if entry["split"] != "train":
                 continue
             voxels = np.load(pack / entry["file"], mmap_mode="r")
-            reference = Reference(voxels, entry["contrast"], entry["noise"], entry["volume"])
+            kind, file = entry["modality"], entry.get("sectors")
+            sectors = np.load(pack / file, mmap_mode="r") if file else None
+            reference = Reference(voxels, entry["contrast"], entry["noise"], entry["volume"], kind, sectors)
             self._references.setdefault(entry["modality"], []).append(reference)
         # A reference counts by the root of its size, so that one long series does not drown the rest.
         self._weights = {
@@ -134,9 +164,11 @@ class CropSampler:
         self.draws += 1
         crops = [self._one(size) for _ in range(count)]
         return Crops(
-            np.stack([c[0] for c in crops]),
-            np.array([c[1] for c in crops], dtype=np.float32),
-            np.array([c[2] for c in crops]),
+            np.stack([c.clean for c in crops]),
+            np.array([c.noise for c in crops], dtype=np.float32),
+            np.array([c.alone for c in crops]),
+            np.array([c.law for c in crops], dtype=np.int64),
+            np.stack([c.sectors for c in crops]),
         )
 
     def _reference(self) -> Reference:
@@ -146,18 +178,27 @@ class CropSampler:
         pool = self._references[kind]
         return pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
 
-    def _one(self, size: int) -> tuple[FloatArray, float, bool]:
+    def _one(self, size: int) -> _Crop:
         reference = self._reference()
+        law = draw_law(self._rng, reference.kind, reference.sectors is not None)
         _, rows, columns = reference.voxels.shape
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
         factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1
-        stack, alone = self._neighbours(reference, factor * size)
+        stack, alone, place = self._neighbours(reference, factor * size)
         clean = stack.reshape(SLICES, size, factor, size, factor).mean(axis=(2, 4))
-        clean = self._turn(clean / np.float32(reference.contrast))
+        sectors = crop_sectors(
+            reference.sectors if law is Law.STREAKS else None, place, reference.voxels.shape
+        )
+        flips = self._rng.random(5) < 0.5
+        # Counts and echoes have a floor: upside down they obey no law.
+        flips[4] &= law in (Law.GENERAL, Law.STREAKS)
+        clean = _turned(clean / np.float32(reference.contrast), flips)
         own = reference.noise / reference.contrast * (0.6 if factor == 2 else 1.0)
-        return np.ascontiguousarray(clean, dtype=np.float32), own, alone
+        return _Crop(
+            np.ascontiguousarray(clean, dtype=np.float32), own, alone, law, turned_sectors(sectors, flips)
+        )
 
-    def _neighbours(self, reference: Reference, size: int) -> tuple[FloatArray, bool]:
+    def _neighbours(self, reference: Reference, size: int) -> tuple[FloatArray, bool, Place]:
         depth, rows, columns = reference.voxels.shape
         z = int(self._rng.integers(depth))
         alone = not reference.volume or self._rng.random() < 0.3
@@ -169,13 +210,14 @@ class CropSampler:
         x = int(self._rng.integers(max(columns - size, 0) + 1))
         stack = np.stack([reference.voxels[i, y : y + size, x : x + size] for i in index])
         short = [(0, 0), (0, size - stack.shape[1]), (0, size - stack.shape[2])]
-        return np.pad(stack, short, mode="symmetric") if any(b for _, b in short) else stack, alone
+        stack = np.pad(stack, short, mode="symmetric") if any(b for _, b in short) else stack
+        return stack, alone, Place(z, y, x, size)
 
-    def _turn(self, stack: FloatArray) -> FloatArray:
-        """Flip, transpose, reverse and negate at random: noise and anatomy know no preferred side."""
-        flips = self._rng.random(5) < 0.5
-        stack = stack[:, ::-1] if flips[0] else stack
-        stack = stack[:, :, ::-1] if flips[1] else stack
-        stack = stack[::-1] if flips[2] else stack
-        stack = stack.transpose(0, 2, 1) if flips[3] else stack
-        return -stack if flips[4] else stack
+
+def _turned(stack: FloatArray, flips: npt.NDArray[np.bool_]) -> FloatArray:
+    """Flip, transpose, reverse and negate: noise and anatomy know no preferred side."""
+    stack = stack[:, ::-1] if flips[0] else stack
+    stack = stack[:, :, ::-1] if flips[1] else stack
+    stack = stack[::-1] if flips[2] else stack
+    stack = stack.transpose(0, 2, 1) if flips[3] else stack
+    return -stack if flips[4] else stack

@@ -18,6 +18,7 @@ import numpy as np
 from quell.formats.open import open_study
 from quell.image import FloatArray, Image, Modality
 from quell.noise.flat import quiet_level
+from quell.training.sectors import sector_maps
 
 MANIFEST = Path(__file__).parent / "universal_data.json"
 
@@ -46,7 +47,8 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
     -------
     list of dict
         The index: ``file``, ``modality``, ``split``, ``contrast`` and ``noise`` (in the units of the
-        array), ``volume``, ``shape``, ``source``.
+        array), ``volume``, ``shape``, ``source``; of axial CT also ``sectors``, the file of its maps of
+        directional noise.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = []
@@ -56,6 +58,9 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
             row["file"] = f"{found.split}_{found.modality}_{found.name}.npy"
             row["source"] = entry["source"]
             np.save(out / row["file"], found.voxels)
+            if found.pixel_mm is not None:
+                row["sectors"] = f"{Path(row['file']).stem}.sectors.npy"
+                np.save(out / row["sectors"], sector_maps(found.voxels, found.pixel_mm))
             index.append(row)
     (out / "index.json").write_text(json.dumps(index, indent=1))
     return index
@@ -73,6 +78,8 @@ class Found:
     voxels : ndarray of float32, shape (z, y, x)
     volume : bool
         True when slices are neighbours.
+    pixel_mm : float or None
+        Pixel size of axial CT; None for everything else.
     """
 
     name: str
@@ -80,6 +87,7 @@ class Found:
     split: str
     voxels: FloatArray
     volume: bool
+    pixel_mm: float | None = None
 
 
 def read_manifest(manifest: Path = MANIFEST) -> list[dict[str, Any]]:
@@ -116,7 +124,9 @@ def references(entry: dict[str, Any], data: Path, split: str | None = None) -> I
         if entry.get("average_every") and number % entry["average_every"]:
             average = 2
         name = file.name.split(".")[0]
-        yield Found(name, entry["modality"], side, _averaged(voxels, average), image.volume)
+        known = entry["modality"] == "CT" and image.geometry.known
+        pixel = average * image.geometry.spacing[2] if known else None
+        yield Found(name, entry["modality"], side, _averaged(voxels, average), image.volume, pixel)
         if entry.get("coronal") and min(voxels.shape) >= _CORONAL_FROM:
             coronal = np.ascontiguousarray(voxels.swapaxes(0, 1))
             yield Found(f"{name}_coronal", entry["modality"], side, coronal, True)

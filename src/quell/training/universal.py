@@ -173,9 +173,8 @@ class Run:
         lowest = np.maximum(2 * crops.noise, 0.005)
         highest = np.maximum(0.22, 1.5 * lowest)
         sigma = lowest * (highest / lowest) ** self.rng.random(len(lowest))
-        tensors = (crops.clean, crops.noise, sigma.astype(np.float32), crops.alone)
-        clean, own, added, alone = (torch.from_numpy(a).to(self.device) for a in tensors)
-        return corrupt(clean, own, added, alone)
+        arrays = (crops.clean, crops.noise, sigma.astype(np.float32), crops.alone, crops.law, crops.sectors)
+        return corrupt(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
