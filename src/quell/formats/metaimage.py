@@ -37,6 +37,7 @@ from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_cla
 from quell.formats.voxels import (
     Readable,
     Stored,
+    bits_of,
     check_output,
     float32_like,
     read_exactly,
@@ -44,7 +45,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _SAMPLE = 2**20
 _BLOCK = 2**20
@@ -132,6 +133,7 @@ class MetaImageSeries:
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
             name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.stored)),
         )
 
     def write(

@@ -32,6 +32,7 @@ from quell.formats.nifti_header import NiftiHeader, derived_header, geometry_of,
 from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_claim
 from quell.formats.voxels import (
     Stored,
+    bits_of,
     check_output,
     float32_like,
     read_exactly,
@@ -39,7 +40,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _SAMPLE = 2**20
 _EXTENSION_LIMIT = 64 * 2**20
@@ -119,6 +120,7 @@ class NiftiSeries:
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
             name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.header.stored)),
         )
 
     def write(

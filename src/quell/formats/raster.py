@@ -27,7 +27,7 @@ from quell.formats.png_chunks import PngHeader, kept_chunks, read_header, softwa
 from quell.formats.source import Source, UnsuitableError, check_claim
 from quell.formats.tiff_write import write_float_tiff
 from quell.formats.voxels import Stored, check_output
-from quell.image import BoolArray, FloatArray, Image, Modality
+from quell.image import Acquisition, BoolArray, FloatArray, Image, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -100,6 +100,7 @@ class RasterSeries:
             self.modality,
             padding=None if padding is None else padding[np.newaxis],
             name=self.name,
+            acquisition=Acquisition(bits=self.depth),
         )
 
     def write(

@@ -39,8 +39,8 @@ from quell.formats.tiff_ifd import (
     write_pages,
 )
 from quell.formats.tiff_write import write_float_tiff
-from quell.formats.voxels import Stored, check_output, require_finite
-from quell.image import FloatArray, Image, Modality
+from quell.formats.voxels import Stored, bits_of, check_output, require_finite
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _TYPES = {(8, 1): "u1", (16, 1): "u2", (32, 3): "f4"}
 _LZW_LIMIT = 4096
@@ -111,7 +111,13 @@ class TiffSeries:
         except MemoryError as error:
             raise self.source.error("its pixels exceed the memory") from error
         require_finite(voxels, self.source)
-        return Image(voxels, self.modality, volume=_is_stack(self.pages), name=self.name)
+        return Image(
+            voxels,
+            self.modality,
+            volume=_is_stack(self.pages),
+            name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.stored)),
+        )
 
     def _decoded(self) -> Iterator[FloatArray]:
         from PIL import Image as Pillow

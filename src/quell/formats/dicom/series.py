@@ -80,10 +80,12 @@ class DicomSeries:
         InputError
             If a file is damaged or truncated, or its decoder is not installed.
         """
+        from quell.formats.dicom.acquisition import acquisition_of
         from quell.formats.dicom.decode import read_stack
 
         with quiet():
             stack = read_stack(self.instances, self.frames, self.modality)
+            acquisition = acquisition_of(self.instances, self.frames)
         return Image(
             voxels=stack.voxels,
             modality=self.modality,
@@ -93,6 +95,7 @@ class DicomSeries:
             volume=self.volume,
             gaps=self.gaps,
             name=self.name,
+            acquisition=acquisition,
         )
 
     def write(
