@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.dicom import tags
 from quell.formats.dicom.instance import FrameRef, Instance, PixelElement
 from quell.formats.dicom.quiet import quiet
@@ -103,7 +103,7 @@ class DicomSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` (z, y, x), in physical units, as a derived series; see the contract.
