@@ -12,7 +12,8 @@ import numpy.typing as npt
 from quell.errors import QuellError
 from quell.evaluation.report.record import StudyRecord
 from quell.image import FloatArray, Image, Modality
-from quell.jobs.denoising import Denoising, JobSettings, run_job, series_to_do
+from quell.jobs.common import series_to_do
+from quell.jobs.denoising import Denoising, JobSettings, run_job
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Image, ...]:
@@ -118,5 +119,5 @@ def _denoise_path(path: Path, out: Any, settings: JobSettings) -> StudyRecord | 
     from quell.formats.open import open_study
 
     denoising = Denoising(settings)
-    found = series_to_do(open_study(path), settings)
+    found = series_to_do(open_study(path), settings.modality)
     return tuple(denoising.denoise(series.read()).image for series in found)

@@ -14,7 +14,7 @@ from quell.cli.console import printable
 if TYPE_CHECKING:
     import rich.progress
 
-    from quell.jobs.denoising import Progress
+    from quell.jobs.common import Progress
 
 SHARES = {"read": 0.1, "estimate": 0.15, "network": 0.65, "write": 0.1}
 """Usual share of each step in the time of a series; the bar moves evenly when they hold."""
@@ -81,7 +81,7 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
         Silent even on a terminal.
     """
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        from quell.jobs.denoising import Silent
+        from quell.jobs.common import Silent
 
         yield Silent()
         return

@@ -27,6 +27,19 @@ class OutputKind(str, Enum):
         return self in (OutputKind.DENOISED, OutputKind.SIMULATED)
 
 
+class Purpose(str, Enum):
+    """What a study is opened for; the values end the sentence "nothing in it can be ..."."""
+
+    DENOISE = "denoised"
+    SIMULATE = "simulated from"
+    MEASURE = "measured"
+
+    @property
+    def takes_projections(self) -> bool:
+        """Whether raw projections of SPECT are wanted: their counts can be thinned, not denoised."""
+        return self is not Purpose.DENOISE
+
+
 @dataclass(frozen=True)
 class Provenance:
     """How a derived image came about; all of it enters the deterministic UIDs.

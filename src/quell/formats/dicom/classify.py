@@ -55,6 +55,7 @@ _COMPONENTS = {
 }
 _GE_COMPONENTS = {1: "phase", 2: "real", 3: "imaginary"}
 _A_MAP = "a parameter map, not an image of measured noise"
+_A_PROJECTION = "raw projections: denoising belongs before their reconstruction and must keep the counts"
 _MAPS = {
     *("ADC", "ADC_UNSPECIFIED", "EADC", "EXP_ADC", "FA", "COLFA", "TENSOR", "FRACTIONAL_ANISOTROPY"),
     *("CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "RELMTT", "MTT", "TTP", "TMAX"),
@@ -110,8 +111,15 @@ def modality_of(header: Dataset) -> Modality:
     return _MODALITIES.get(sop_class, Modality.UNKNOWN)
 
 
-def header_reason(header: Dataset) -> str | None:
-    """Return why an object is passed over as a whole, or None if it is denoised."""
+def header_reason(header: Dataset, projections: bool = False) -> str | None:
+    """Return why an object is passed over as a whole, or None if it is denoised.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+    projections : bool
+        Let raw projections of SPECT pass.
+    """
     sop_class = tags.uid(header, "SOPClassUID")
     modality = modality_of(header)
     if modality is Modality.UNKNOWN and sop_class in _SECONDARY_CAPTURE:
@@ -125,7 +133,8 @@ def header_reason(header: Dataset) -> str | None:
     kinds = tags.words(header, "ImageType")
     if is_enhanced(header) and _is_derived(kinds):
         return _A_MAP
-    return _type_reason(kinds, header, modality)
+    reason = _type_reason(kinds, header, modality)
+    return None if projections and reason == _A_PROJECTION else reason
 
 
 def is_reconstruction(header: Dataset) -> bool:
@@ -296,5 +305,5 @@ def _ge_component(header: Dataset) -> str | None:
 def _nm_reason(kinds: tuple[str, ...]) -> str | None:
     kind = kinds[2] if len(kinds) > 2 else ""
     if kind in _NM_PROJECTIONS:
-        return "raw projections: denoising belongs before their reconstruction and must keep the counts"
+        return _A_PROJECTION
     return None
