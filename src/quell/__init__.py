@@ -12,10 +12,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from quell.api import denoise as denoise
     from quell.api import read as read
+    from quell.api import simulate as simulate
     from quell.image import Image as Image
     from quell.image import Modality as Modality
     from quell.jobs.denoising import JobSettings as JobSettings
     from quell.jobs.denoising import run_job as run_job
+    from quell.jobs.simulation import SimulationSettings as SimulationSettings
+    from quell.jobs.simulation import run_simulation as run_simulation
     from quell.models.registry import list_cards as list_cards
 
 _HOMES = {
@@ -25,10 +28,25 @@ _HOMES = {
     "Modality": "quell.image",
     "JobSettings": "quell.jobs.denoising",
     "run_job": "quell.jobs.denoising",
+    "run_simulation": "quell.jobs.simulation",
+    "simulate": "quell.api",
+    "SimulationSettings": "quell.jobs.simulation",
     "list_cards": "quell.models.registry",
 }
 
-__all__ = ["Image", "JobSettings", "Modality", "__version__", "denoise", "list_cards", "read", "run_job"]
+__all__ = [
+    "Image",
+    "JobSettings",
+    "Modality",
+    "SimulationSettings",
+    "__version__",
+    "denoise",
+    "list_cards",
+    "read",
+    "run_job",
+    "run_simulation",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress as Display
 
 from quell.cli.progress import SHARES, Bars, progress_bars
-from quell.jobs.denoising import Silent
+from quell.jobs.common import Silent
 
 
 class Terminal(io.StringIO):

@@ -38,7 +38,8 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("--version",), ("denoise", "--help"), ("demo", "--help")]
+    "arguments",
+    [("--help",), ("--version",), ("denoise", "--help"), ("simulate", "--help"), ("demo", "--help")],
 )
 def test_help_loads_neither_numpy_nor_rich(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & {*HEAVY, "numpy", "rich"}

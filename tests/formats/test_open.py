@@ -127,7 +127,7 @@ def test_derived_files_never_collide(tmp_path, provenance):
         for kind in OutputKind:
             files += series.write(voxels, tmp_path / "out", kind, provenance, WriteOptions()).files
     names = [path.relative_to(tmp_path / "out").as_posix() for path in files]
-    assert len({name.casefold() for name in names}) == 15
+    assert len({name.casefold() for name in names}) == 5 * len(OutputKind)
     assert "b_denoised.png" in names and "a_png_denoised.png" in names and "A/a_denoised.png" in names
 
 

@@ -354,3 +354,12 @@ def test_real_images_survive(shared_data, tmp_path):
         series = png(path)
         result = written(series, series.read().voxels, tmp_path)
         assert np.array_equal(pixels(path), pixels(result.files[0]))
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint16, 16)])
+def test_the_bits_of_a_pixel_are_told(tmp_path: Path, dtype: type, bits: int) -> None:
+    pixels = np.arange(48, dtype=dtype).reshape(6, 8)
+    for name in ("a.png", "b.tif"):
+        Pillow.fromarray(pixels).save(tmp_path / name)
+    for series in (png(tmp_path / "a.png"), tiff(tmp_path / "b.tif")):
+        assert series.read().acquisition.bits == bits

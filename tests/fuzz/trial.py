@@ -272,7 +272,7 @@ def _catch_unexpected() -> list[str]:
             if record.exc_info:
                 caught.append("".join(traceback.format_exception(*record.exc_info)))
 
-    logger = logging.getLogger("quell.jobs.denoising")
+    logger = logging.getLogger("quell.jobs.common")
     logger.handlers, logger.propagate = [Keep(logging.DEBUG)], False
     logger.setLevel(logging.DEBUG)
     return caught

@@ -68,6 +68,32 @@ def print_plan(record: StudyRecord, outputs: Sequence[str]) -> None:
     print("Dry run: nothing was written.")
 
 
+def print_simulation(record: StudyRecord) -> None:
+    """Print what a simulation did: a row a series, then what failed, was passed over, is approximate."""
+    if record.series:
+        table = _table("Series", "Simulated", "Model", "Time", "Written to")
+        for series in record.series:
+            done = series.amount if series.status.value == "done" else series.status.value
+            spent = wording.seconds(sum(series.seconds.values())) if series.seconds else ""
+            model = series.model.rpartition(".")[2]
+            _add(table, series.name, done, model, spent, _written(series))
+        _print_table(table)
+    _print_remarks(record)
+
+
+def print_simulation_plan(record: StudyRecord) -> None:
+    """Print what a simulation would do."""
+    if record.series:
+        table = _table("Series", "Modality", "Slices x rows x columns", "Would write")
+        for series in record.series:
+            sizes = " x ".join(str(size) for size in series.shape)
+            kind = f"{series.amount} ({wording.output_format(series.format)})" if series.amount else ""
+            _add(table, series.name, series.modality, sizes, kind)
+        _print_table(table)
+    _print_remarks(record)
+    print("Dry run: nothing was written.")
+
+
 def common_folder(files: Iterable[Path]) -> Path | None:
     """Return the folder that holds all `files`, or None where there is none."""
     folders = [str(file.parent) for file in files]

@@ -131,7 +131,7 @@ def denoise(
     debug: Debug = False,
 ) -> int:
     """Denoise a study and write derived series in its own format."""
-    source = _one_study(study, study_option)
+    source = one_study(study, study_option)
     _check_strength(strength)
     level = _parse_sigma(sigma)
     _check_model(model)
@@ -148,7 +148,7 @@ def denoise(
         device=device.value,
         engine=engine.value,
         threads=threads,
-        modality=_modality(modality),
+        modality=given_modality(modality),
         write=WriteOptions(float_output=float_output, primary=primary, series_offset=series_offset),
     )
     return run(source, out, settings, dry_run=dry_run, quiet=quiet, debug=debug)
@@ -182,7 +182,8 @@ def run_quietly(
         return run_job(source, out, settings, dry_run=dry_run, progress=progress)
 
 
-def _one_study(argument: Path | None, option: Path | None) -> Path:
+def one_study(argument: Path | None, option: Path | None) -> Path:
+    """Return the study, which may be given as argument or as option, but only once."""
     given = [path for path in (argument, option) if path is not None]
     if len(given) != 1:
         raise typer.BadParameter("give the study once, as STUDY or with -i", param_hint="STUDY")
@@ -215,7 +216,8 @@ def _parse_sigma(text: str) -> float | None:
     return level
 
 
-def _modality(given: GivenModality | None) -> Modality | None:
+def given_modality(given: GivenModality | None) -> Modality | None:
+    """Return the modality that a user named."""
     from quell.image import Modality
 
     if given is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -14,12 +14,21 @@ from quell.cli.console import printable
 if TYPE_CHECKING:
     import rich.progress
 
-    from quell.jobs.denoising import Progress
+    from quell.jobs.common import Progress
 
 SHARES = {"read": 0.1, "estimate": 0.15, "network": 0.65, "write": 0.1}
 """Usual share of each step in the time of a series; the bar moves evenly when they hold."""
 
-_LABELS = {"read": "reading", "estimate": "estimating noise", "network": "denoising", "write": "writing"}
+SIMULATING = {"read": 0.05, "simulate": 0.9, "write": 0.05}
+"""The same of a simulation."""
+
+_LABELS = {
+    "read": "reading",
+    "estimate": "estimating noise",
+    "network": "denoising",
+    "simulate": "adding noise",
+    "write": "writing",
+}
 
 
 class Bars:
@@ -29,10 +38,13 @@ class Bars:
     ----------
     display : rich.progress.Progress
         Needs the task fields ``name`` and ``step`` in its columns.
+    shares : mapping of str to float
+        Steps of the job and their share in its time.
     """
 
-    def __init__(self, display: rich.progress.Progress) -> None:
+    def __init__(self, display: rich.progress.Progress, shares: Mapping[str, float] = SHARES) -> None:
         self._display = display
+        self._shares = shares
         self._lock = Lock()
         self._task: rich.progress.TaskID | None = None
         self._name = ""
@@ -43,7 +55,7 @@ class Bars:
         """Start the bar of a series of `steps` slices."""
         with self._lock:
             self._slices = max(1, steps)
-            self._done = dict.fromkeys(SHARES, 0)
+            self._done = dict.fromkeys(self._shares, 0)
             self._name = _shorten(name)
             self._task = self._display.add_task("", total=1.0, name=self._name, step="")
 
@@ -68,25 +80,27 @@ class Bars:
     @property
     def fraction(self) -> float:
         """Share of the series that is done, 0 to 1."""
-        return sum(share * self._done.get(step, 0) / self._slices for step, share in SHARES.items())
+        return sum(share * self._done.get(step, 0) / self._slices for step, share in self._shares.items())
 
 
 @contextmanager
-def progress_bars(quiet: bool = False) -> Iterator[Progress]:
+def progress_bars(quiet: bool = False, shares: Mapping[str, float] = SHARES) -> Iterator[Progress]:
     """Give a progress that draws on stderr, or a silent one where nobody watches.
 
     Parameters
     ----------
     quiet : bool
         Silent even on a terminal.
+    shares : mapping of str to float
+        Steps of the job and their share in its time.
     """
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        from quell.jobs.denoising import Silent
+        from quell.jobs.common import Silent
 
         yield Silent()
         return
     with _display() as display:
-        yield Bars(display)
+        yield Bars(display, shares)
 
 
 def _display() -> rich.progress.Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from quell.image import FloatArray, Image, Modality
 
@@ -18,6 +18,26 @@ class OutputKind(str, Enum):
     """Source minus denoised, in the units of the source."""
     NOISE_MAP = "noise map"
     """Local standard deviation of the noise, in the units of the source."""
+    SIMULATED = "simulated"
+    """The source as a lower dose would have given it: noise was added. May be denoised like a source."""
+
+    @property
+    def like_source(self) -> bool:
+        """Whether the values stand for what the source's stood for: same scale, range and padding."""
+        return self in (OutputKind.DENOISED, OutputKind.SIMULATED)
+
+
+class Purpose(str, Enum):
+    """What a study is opened for; the values end the sentence "nothing in it can be ..."."""
+
+    DENOISE = "denoised"
+    SIMULATE = "simulated from"
+    MEASURE = "measured"
+
+    @property
+    def takes_projections(self) -> bool:
+        """Whether raw projections of SPECT are wanted: their counts can be thinned, not denoised."""
+        return self is not Purpose.DENOISE
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,82 @@ class Provenance:
             f"{self.model} {self.model_version} {self.model_sha256} "
             f"strength={float(self.strength)!r} sigma={sigma} slices={self.slices_used}"
         )
+
+    @property
+    def details(self) -> str:
+        """The settings in words."""
+        sigma = "estimated from the image" if self.sigma is None else f"given as {self.sigma:g}"
+        return f"strength {self.strength:g}, noise level {sigma}, slices {self.slices_used}"
+
+    @property
+    def label(self) -> str:
+        """What the name of the kind needs besides, to tell one output from another; nothing here."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How an image of `OutputKind.SIMULATED` came about; all but the warnings enters its UIDs.
+
+    Attributes
+    ----------
+    model : str
+        The noise model, such as ``"quell.noise.ct.CTNoise"``.
+    model_version : str
+        Of Quell, to which the model belongs.
+    model_sha256 : str
+        Hash over the model's name, version and given parameters, hexadecimal.
+    measure : str
+        What was lowered: ``"dose"`` (a fraction), ``"snr"`` or ``"looks"``.
+    amount : float
+        To what.
+    seed : int
+        Of the generator of random numbers.
+    warnings : tuple of str
+        Why the result is only approximate.
+    """
+
+    model: str
+    model_version: str
+    model_sha256: str
+    measure: str
+    amount: float
+    seed: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def slices_used(self) -> int:
+        """How many source slices a slice refers to: itself."""
+        return 1
+
+    def settings(self) -> str:
+        """Return the settings as one canonical line, the same for the same simulation."""
+        return (
+            f"{self.model} {self.model_version} {self.model_sha256} "
+            f"{self.measure}={float(self.amount)!r} seed={int(self.seed)}"
+        )
+
+    @property
+    def details(self) -> str:
+        """The settings in words, and what makes the result approximate."""
+        notes = "".join(f" Approximate: {warning.rstrip('.')}." for warning in self.warnings)
+        return f"{self.label}, seed {self.seed}.{notes}".rstrip(".")
+
+    @property
+    def label(self) -> str:
+        """The amount as it stands in a Series Description, such as ``"25 % dose"``; ASCII."""
+        if self.measure == "dose":
+            return f"{100 * self.amount:.4g} % dose"
+        return f"SNR {self.amount:.4g}" if self.measure == "snr" else f"{self.amount:.4g} {self.measure}"
+
+    @property
+    def file_label(self) -> str:
+        """The amount and the seed as they stand in a file name, such as ``"dose0.25_seed1"``."""
+        return f"{self.measure}{float(self.amount):g}_seed{self.seed}"
+
+
+Origin: TypeAlias = Provenance | Simulation
+"""How a derived image came about."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +228,7 @@ class Series(Protocol):
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` (z, y, x), in physical units, as a derived image in the source's own format.

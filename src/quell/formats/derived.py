@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from quell.formats.contracts import OutputKind, Provenance
+from quell.formats.contracts import Origin, OutputKind, Simulation
 from quell.formats.source import Source
 
 MARK = "Quell"
@@ -15,15 +16,58 @@ _ENDINGS = {
     OutputKind.DENOISED: "denoised",
     OutputKind.RESIDUAL: "residual",
     OutputKind.NOISE_MAP: "noise",
+    OutputKind.SIMULATED: "simulated",
 }
+_SOURCE_LIKE = ("simulated", "phantom")
+_MADE = re.compile(rf"{MARK} (?!{'|'.join(_SOURCE_LIKE)})")
+_SIMULATED = re.compile(rf"{MARK} ({'|'.join(_SOURCE_LIKE)})")
+SIMULATED_NOTE = "simulated by Quell: no examination of a patient looked like this"
 
 
-def derived_path(out: Path, source: Source, kind: OutputKind, suffix: str) -> Path:
-    """Return the path of a derived file: the source's folder below `out`, its stem, the kind."""
-    return out.joinpath(*source.folder.parts) / f"{source.output_stem}_{_ENDINGS[kind]}{suffix}"
+def is_made(text: str) -> bool:
+    """Whether a line of a header says that Quell made the image, and not by simulation.
+
+    A simulated image is there to be denoised; what comes of it is not.
+    """
+    return _MADE.search(text) is not None
 
 
-def described(kind: OutputKind, provenance: Provenance) -> str:
-    """Return one line of ASCII for a header: what the image shows and how it came about."""
-    line = f"{MARK} {kind.value}: {provenance.settings()}; research use only"
+def is_simulated(text: str) -> bool:
+    """Whether a line of a header says that Quell simulated the image."""
+    return _SIMULATED.search(text) is not None
+
+
+def derived_path(out: Path, source: Source, kind: OutputKind, provenance: Origin, suffix: str) -> Path:
+    """Return the path of a derived file: the source's folder below `out`, its stem, the kind.
+
+    Simulations of several doses and seeds of one source lie beside each other.
+    """
+    ending = _ENDINGS[kind]
+    if isinstance(provenance, Simulation):
+        ending += f"_{provenance.file_label}"
+    return out.joinpath(*source.folder.parts) / f"{source.output_stem}_{ending}{suffix}"
+
+
+def described(kind: OutputKind, provenance: Origin, before: str = "") -> str:
+    """Return one line of ASCII for a header: what the image shows and how it came about.
+
+    Parameters
+    ----------
+    kind : OutputKind
+    provenance : Origin
+    before : str
+        What the source's line says; kept if the source is itself simulated.
+    """
+    said = "; noise was added, not a real examination" if kind is OutputKind.SIMULATED else ""
+    history = f"; {before}" if is_simulated(before) else ""
+    line = f"{MARK} {kind.value}: {provenance.settings()}{said}; research use only{history}"
+    return line.encode("ascii", "replace").decode("ascii")
+
+
+def described_shortly(kind: OutputKind, provenance: Origin) -> str:
+    """Return the same for a field of few characters."""
+    if isinstance(provenance, Simulation):
+        line = f"{MARK} {kind.value} {provenance.label} seed {provenance.seed} {provenance.model}"
+    else:
+        line = f"{MARK} {provenance.model} {kind.value}"
     return line.encode("ascii", "replace").decode("ascii")

@@ -14,8 +14,15 @@ from typing import BinaryIO
 import numpy as np
 
 from quell.formats.atomic import atomic_file
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
-from quell.formats.derived import MARK, WRITTEN_BY_QUELL, derived_path, described
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
+from quell.formats.derived import (
+    SIMULATED_NOTE,
+    WRITTEN_BY_QUELL,
+    derived_path,
+    described,
+    is_made,
+    is_simulated,
+)
 from quell.formats.guess import (
     Stated,
     looks_like_hounsfield,
@@ -37,6 +44,7 @@ from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_cla
 from quell.formats.voxels import (
     Readable,
     Stored,
+    bits_of,
     check_output,
     float32_like,
     read_exactly,
@@ -44,7 +52,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _SAMPLE = 2**20
 _BLOCK = 2**20
@@ -132,6 +140,7 @@ class MetaImageSeries:
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
             name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.stored)),
         )
 
     def write(
@@ -139,7 +148,7 @@ class MetaImageSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` with the fields of the source in their order; see the contract.
@@ -153,9 +162,9 @@ class MetaImageSeries:
             If the files cannot be written.
         """
         check_output(voxels, self.shape, self.name)
-        same_type = kind is OutputKind.DENOISED and not options.float_output
+        same_type = kind.like_source and not options.float_output
         stored = self.stored if same_type else float32_like(self.stored)
-        path = derived_path(out, self.source, kind, self.source.suffix)
+        path = derived_path(out, self.source, kind, provenance, self.source.suffix)
         note = described(kind, provenance)
         if self.header.text("ElementDataFile").upper() == "LOCAL":
             clamped = self._write_one(path, voxels, stored, note)
@@ -234,7 +243,7 @@ def open_metaimage(source: Source) -> MetaImageSeries:
             header = read_header(file, source)
     except OSError as error:
         raise source.error(f"cannot be read: {error.strerror}") from error
-    if header.text("Comment").startswith(MARK):
+    if is_made(header.text("Comment")):
         raise UnsuitableError(WRITTEN_BY_QUELL)
     check_kind(header)
     grid = shape_of(header, source)
@@ -290,6 +299,8 @@ def _modality(series: MetaImageSeries) -> Stated:
 def _notes(series: MetaImageSeries, known: Stated) -> tuple[str, ...]:
     t, z, _, _ = series.grid
     notes = [modality_note(known.modality, known.how)]
+    if is_simulated(series.header.text("Comment")):
+        notes.append(SIMULATED_NOTE)
     if t > 1:
         notes.append(f"{t} {'volumes' if z > 1 else 'frames'} over time, each treated on its own")
     if not geometry_of(series.header).known:

@@ -18,8 +18,16 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from quell.formats.atomic import atomic_file
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
-from quell.formats.derived import MARK, WRITTEN_BY_QUELL, derived_path, described
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
+from quell.formats.derived import (
+    SIMULATED_NOTE,
+    WRITTEN_BY_QUELL,
+    derived_path,
+    described,
+    described_shortly,
+    is_made,
+    is_simulated,
+)
 from quell.formats.guess import (
     Stated,
     looks_like_hounsfield,
@@ -32,6 +40,7 @@ from quell.formats.nifti_header import NiftiHeader, derived_header, geometry_of,
 from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_claim
 from quell.formats.voxels import (
     Stored,
+    bits_of,
     check_output,
     float32_like,
     read_exactly,
@@ -39,7 +48,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _SAMPLE = 2**20
 _EXTENSION_LIMIT = 64 * 2**20
@@ -119,6 +128,7 @@ class NiftiSeries:
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
             name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.header.stored)),
         )
 
     def write(
@@ -126,7 +136,7 @@ class NiftiSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` with the header of the source; see the contract.
@@ -140,17 +150,17 @@ class NiftiSeries:
             If the file cannot be written.
         """
         check_output(voxels, self.shape, self.name)
-        same_type = kind is OutputKind.DENOISED and not options.float_output
+        same_type = kind.like_source and not options.float_output
         stored = self.header.stored if same_type else float32_like(self.header.stored)
         head = self._head(stored, kind, provenance)
         compressed = self.source.name.lower().endswith(".gz")
-        path = derived_path(out, self.source, kind, ".nii.gz" if compressed else ".nii")
+        path = derived_path(out, self.source, kind, provenance, ".nii.gz" if compressed else ".nii")
         with atomic_file(path) as temporary, _writer(temporary, compressed) as file:
             file.write(head)
             clamped = write_voxels(file.write, voxels, stored)
         return Written((path,), clamped, rounding_warnings(voxels, stored))
 
-    def _head(self, stored: Stored, kind: OutputKind, provenance: Provenance) -> bytes:
+    def _head(self, stored: Stored, kind: OutputKind, provenance: Origin) -> bytes:
         """Return all that comes before the voxels."""
         order = "<" if self.header.raw.endianness == "<" else ">"
         text = described(kind, provenance).encode("ascii")
@@ -158,8 +168,8 @@ class NiftiSeries:
         comment = struct.pack(order + "ii", size, _COMMENT) + text.ljust(size - 8, b"\0")
         extensions = self._extensions() + comment
         length = len(self.header.raw.binaryblock) + 4 + len(extensions)
-        note = f"{MARK} {provenance.model} {kind.value}"
-        fields = derived_header(self.header, stored, note[:60], length, kind is OutputKind.DENOISED)
+        note = described_shortly(kind, provenance)
+        fields = derived_header(self.header, stored, note[:60], length, kind.like_source)
         return fields + b"\1\0\0\0" + extensions
 
     def _extensions(self) -> bytes:
@@ -198,7 +208,7 @@ def open_nifti(source: Source) -> NiftiSeries:
     """
     with _open(source) as stream:
         header = parse_header(stream.read(max(540, 352)), source)
-    if MARK in header.description:
+    if is_made(header.description):
         raise UnsuitableError(WRITTEN_BY_QUELL)
     known = stated(source)
     data = source if header.single else _data_of(source)
@@ -213,6 +223,8 @@ def open_nifti(source: Source) -> NiftiSeries:
 
 def _notes(header: NiftiHeader, known: Stated) -> tuple[str, ...]:
     notes = [modality_note(known.modality, known.how)]
+    if is_simulated(header.description):
+        notes.append(SIMULATED_NOTE)
     if header.shape[0] > 1:
         notes.append(f"{header.shape[0]} volumes, each treated on its own")
     if not header.single:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from quell.errors import InputError
 from quell.formats.archive import keep_while_used, unpack
-from quell.formats.contracts import PassedOver, Series, Study
+from quell.formats.contracts import PassedOver, Purpose, Series, Study
 from quell.formats.sniff import Kind, kind_by_name, kind_of, start_of, unread_format
 from quell.formats.source import Source, UnsuitableError
 from quell.formats.walk import files_below
@@ -19,14 +19,15 @@ from quell.formats.walk import files_below
 _SHOWN = 3
 
 
-def open_study(path: Path | str) -> Study:
-    """Find everything at a path that can be denoised.
+def open_study(path: Path | str, purpose: Purpose = Purpose.DENOISE) -> Study:
+    """Find everything at a path that can be denoised, or used for another purpose.
 
     Parameters
     ----------
     path : Path
         A folder (with all below it), a file of any kind that Quell reads, a DICOMDIR, or a ZIP
         archive. What a file is, its content says.
+    purpose : Purpose
 
     Returns
     -------
@@ -37,14 +38,14 @@ def open_study(path: Path | str) -> Study:
     Raises
     ------
     InputError
-        If nothing is there, or nothing that can be denoised.
+        If nothing is there, or nothing that can be used.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return _of_folder(path)
+            return _of_folder(path, purpose)
         if path.is_file():
-            return _of_file(path)
+            return _of_file(path, purpose)
         reason = "neither a file nor a folder" if path.exists() else "no such file or folder"
     except PermissionError as error:
         raise InputError(path, f"cannot be read: {error.strerror}") from error
@@ -53,38 +54,38 @@ def open_study(path: Path | str) -> Study:
     raise InputError(path, reason)
 
 
-def _of_folder(path: Path) -> Study:
+def _of_folder(path: Path, purpose: Purpose) -> Study:
     sources, passed = files_below(path)
     if not sources and not passed:
         raise InputError(path, "the folder is empty")
-    return _study(path, sources, passed, path)
+    return _study(path, sources, passed, path, purpose)
 
 
-def _of_file(path: Path) -> Study:
+def _of_file(path: Path, purpose: Purpose) -> Study:
     source = Source.of(path)
     kind = kind_of(start_of(source))
     if kind is Kind.DICOMDIR:
-        return _of_dicomdir(path)
+        return _of_dicomdir(path, purpose)
     if kind is Kind.ZIP:
-        return _of_archive(path)
-    return _study(path, [source], [], path.parent)
+        return _of_archive(path, purpose)
+    return _study(path, [source], [], path.parent, purpose)
 
 
-def _of_dicomdir(path: Path) -> Study:
+def _of_dicomdir(path: Path, purpose: Purpose) -> Study:
     from quell.formats.dicomdir import referenced_files
 
     files, missing = referenced_files(path)
     passed = _missing(path.name, missing)
     if not files:
         raise InputError(path, "none of the files that it refers to is there")
-    return _study(path, [Source.of(file) for file in files], passed, path.parent.resolve())
+    return _study(path, [Source.of(file) for file in files], passed, path.parent.resolve(), purpose)
 
 
-def _of_archive(path: Path) -> Study:
+def _of_archive(path: Path, purpose: Purpose) -> Study:
     folder = TemporaryDirectory(prefix="quell-")
     try:
         sources, passed = unpack(path, Path(folder.name))
-        study = _study(path, sources, passed, Path(folder.name))
+        study = _study(path, sources, passed, Path(folder.name), purpose)
     except BaseException:
         folder.cleanup()
         raise
@@ -109,20 +110,22 @@ class _Sorted:
     passed: list[PassedOver] = field(default_factory=list)
 
 
-def _study(path: Path, sources: Sequence[Source], passed: list[PassedOver], root: Path) -> Study:
+def _study(
+    path: Path, sources: Sequence[Source], passed: list[PassedOver], root: Path, purpose: Purpose
+) -> Study:
     """Give every file to its door.
 
     Raises
     ------
     InputError
-        If no door finds anything to denoise.
+        If no door finds anything to use.
     """
     files = _sort(sources)
     series: list[Series] = []
     passed = [*passed, *files.passed]
     used: set[Path] = set()
     if files.dicom:
-        series += _dicom(files, root, passed)
+        series += _dicom(files, root, passed, purpose)
     for source, kind in _distinct(files.of_door):
         opened = _opened(source, kind, passed)
         if opened is not None:
@@ -132,7 +135,7 @@ def _study(path: Path, sources: Sequence[Source], passed: list[PassedOver], root
     passed += _strangers(source for source in files.unknown if source.path not in used)
     if not series:
         alone = [source.path for source in sources] == [path]
-        raise InputError(path, _nothing(passed, alone))
+        raise InputError(path, _nothing(passed, alone, purpose))
     return Study(path, tuple(series), tuple(_gathered(passed)))
 
 
@@ -167,10 +170,11 @@ def _inner_archive(source: Source) -> PassedOver:
     return PassedOver(source.name, "no image that Quell reads")
 
 
-def _dicom(files: _Sorted, root: Path, passed: list[PassedOver]) -> Sequence[Series]:
+def _dicom(files: _Sorted, root: Path, passed: list[PassedOver], purpose: Purpose) -> Sequence[Series]:
     from quell.formats.dicom.discover import find_series
 
-    found = find_series([source.path for source in files.dicom], root)
+    paths = [source.path for source in files.dicom]
+    found = find_series(paths, root, projections=purpose.takes_projections)
     # Members of an archive lie under other names than their own.
     names = {source.path.name: source.name for source in files.dicom if source.members is not None}
     passed += [replace(item, what=names.get(item.what, item.what)) for item in found.passed_over]
@@ -279,11 +283,11 @@ def _gathered(passed: Iterable[PassedOver]) -> list[PassedOver]:
     return joined
 
 
-def _nothing(passed: Sequence[PassedOver], alone: bool) -> str:
-    """Return the one line that says why nothing can be denoised; `alone`: of a file that was named itself."""
+def _nothing(passed: Sequence[PassedOver], alone: bool, purpose: Purpose) -> str:
+    """Return the one line that says why nothing can be used; `alone`: of a file that was named itself."""
     joined = _gathered(passed)
     if alone and len(joined) == 1 and joined[0].count == 1:
-        return f"cannot be denoised: {joined[0].reason}"
+        return f"cannot be {purpose.value}: {joined[0].reason}"
     shown = "; ".join(f"{item.what}: {item.reason}" for item in joined[:_SHOWN])
     rest = f"; and {len(joined) - _SHOWN} more reasons" if len(joined) > _SHOWN else ""
-    return f"nothing in it can be denoised ({shown}{rest})"
+    return f"nothing in it can be {purpose.value} ({shown}{rest})"

@@ -20,14 +20,21 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.formats.atomic import atomic_file
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
-from quell.formats.derived import MARK, WRITTEN_BY_QUELL, derived_path, described
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
+from quell.formats.derived import (
+    SIMULATED_NOTE,
+    WRITTEN_BY_QUELL,
+    derived_path,
+    described,
+    is_made,
+    is_simulated,
+)
 from quell.formats.guess import modality_note, stated
 from quell.formats.png_chunks import PngHeader, kept_chunks, read_header, software, with_chunks
 from quell.formats.source import Source, UnsuitableError, check_claim
 from quell.formats.tiff_write import write_float_tiff
 from quell.formats.voxels import Stored, check_output
-from quell.image import BoolArray, FloatArray, Image, Modality
+from quell.image import Acquisition, BoolArray, FloatArray, Image, Modality
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -100,6 +107,7 @@ class RasterSeries:
             self.modality,
             padding=None if padding is None else padding[np.newaxis],
             name=self.name,
+            acquisition=Acquisition(bits=self.depth),
         )
 
     def write(
@@ -107,7 +115,7 @@ class RasterSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` as PNG of the source's depth, residual and noise map as float32 TIFF.
@@ -118,14 +126,15 @@ class RasterSeries:
             If the file cannot be written.
         """
         check_output(voxels, self.shape, self.name)
-        note = described(kind, provenance)
-        if kind is not OutputKind.DENOISED:
-            path = derived_path(out, self.source, kind, ".tif")
+        before = software(_content(self.source)) if self.format == "PNG" else ""
+        note = described(kind, provenance, before)
+        if not kind.like_source:
+            path = derived_path(out, self.source, kind, provenance, ".tif")
             write_float_tiff(path, voxels, note)
             return Written((path,))
         dtype = np.dtype(np.uint16 if self.depth == 16 else np.uint8)
         pixels, clamped = Stored(dtype).encode(voxels[0])
-        path = derived_path(out, self.source, kind, ".png")
+        path = derived_path(out, self.source, kind, provenance, ".png")
         content = self._as_png(pixels, note)
         with atomic_file(path) as temporary:
             temporary.write_bytes(content)
@@ -172,12 +181,13 @@ def open_png(source: Source) -> RasterSeries:
     check_claim(
         source, header.width * header.height * header.channels * header.depth // 8, len(content), True
     )
-    if software(content).startswith(MARK):
+    if is_made(software(content)):
         raise UnsuitableError(WRITTEN_BY_QUELL)
     with _opened(content, source) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise UnsuitableError("an animation")
-    return _series(source, "PNG", header.height, header.width, header.depth, header.channels > 2)
+    notes = (SIMULATED_NOTE,) if is_simulated(software(content)) else ()
+    return _series(source, "PNG", header.height, header.width, header.depth, header.channels > 2, notes)
 
 
 def _refuse_kinds(header: PngHeader) -> None:

@@ -15,8 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from quell.formats.atomic import atomic_file
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
-from quell.formats.derived import MARK, WRITTEN_BY_QUELL, derived_path, described
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
+from quell.formats.derived import (
+    SIMULATED_NOTE,
+    WRITTEN_BY_QUELL,
+    derived_path,
+    described,
+    is_made,
+    is_simulated,
+)
 from quell.formats.guess import modality_note, stated
 from quell.formats.raster import MAX_PIXELS, PILLOW_ERRORS
 from quell.formats.source import Source, UnsuitableError, check_claim
@@ -39,8 +46,8 @@ from quell.formats.tiff_ifd import (
     write_pages,
 )
 from quell.formats.tiff_write import write_float_tiff
-from quell.formats.voxels import Stored, check_output, require_finite
-from quell.image import FloatArray, Image, Modality
+from quell.formats.voxels import Stored, bits_of, check_output, require_finite
+from quell.image import Acquisition, FloatArray, Image, Modality
 
 _TYPES = {(8, 1): "u1", (16, 1): "u2", (32, 3): "f4"}
 _LZW_LIMIT = 4096
@@ -111,7 +118,13 @@ class TiffSeries:
         except MemoryError as error:
             raise self.source.error("its pixels exceed the memory") from error
         require_finite(voxels, self.source)
-        return Image(voxels, self.modality, volume=_is_stack(self.pages), name=self.name)
+        return Image(
+            voxels,
+            self.modality,
+            volume=_is_stack(self.pages),
+            name=self.name,
+            acquisition=Acquisition(bits=bits_of(self.stored)),
+        )
 
     def _decoded(self) -> Iterator[FloatArray]:
         from PIL import Image as Pillow
@@ -134,7 +147,7 @@ class TiffSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` in the source's type, residual and noise map as float32; see the contract.
@@ -146,9 +159,9 @@ class TiffSeries:
         """
         check_output(voxels, self.shape, self.name)
         suffix = self.source.suffix if self.source.suffix.lower() in (".tif", ".tiff") else ".tif"
-        path = derived_path(out, self.source, kind, suffix)
-        note = described(kind, provenance)
-        if kind is not OutputKind.DENOISED:
+        path = derived_path(out, self.source, kind, provenance, suffix)
+        note = described(kind, provenance, self.pages[0].text(SOFTWARE))
+        if not kind.like_source:
             write_float_tiff(path, voxels, note)
             return Written((path,))
         order = self.pages[0].order
@@ -188,12 +201,14 @@ def open_tiff(source: Source) -> TiffSeries:
             pages = read_pages(file, source)
     except OSError as error:
         raise source.error(f"cannot be read: {error.strerror}") from error
-    if pages[0].text(SOFTWARE).startswith(MARK):
+    if is_made(pages[0].text(SOFTWARE)):
         raise UnsuitableError(WRITTEN_BY_QUELL)
     _refuse_kinds(pages)
     _check_sizes(pages, source)
     known = stated(source)
-    return TiffSeries(source, pages, known.modality, (modality_note(known.modality, known.how),))
+    simulated = (SIMULATED_NOTE,) if is_simulated(pages[0].text(SOFTWARE)) else ()
+    notes = (modality_note(known.modality, known.how), *simulated)
+    return TiffSeries(source, pages, known.modality, notes)
 
 
 def _kind(page: Page) -> tuple[int, int]:

@@ -71,6 +71,11 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(info.min), high if int(high) <= info.max else float(np.nextafter(high, 0.0))
 
 
+def bits_of(stored: Stored) -> int | None:
+    """Return how many bits an integer type has; None for floating point, which no device stores."""
+    return None if stored.dtype.kind == "f" else 8 * stored.dtype.itemsize
+
+
 def float32_like(stored: Stored) -> Stored:
     """Return unscaled float32 in the byte order of `stored`."""
     return Stored(np.dtype(">f4" if stored.dtype.str.startswith(">") else "<f4"))

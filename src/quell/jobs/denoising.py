@@ -5,28 +5,23 @@ The command, the Python API and every service call this and nothing else.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quell import __version__
-from quell.errors import InputError, OutputError, QuellError
+from quell.errors import QuellError
 from quell.evaluation.report.record import SeriesRecord, Status, StudyRecord
-from quell.formats.contracts import OutputKind, Provenance, Series, Study, WriteOptions, Written
+from quell.formats.contracts import OutputKind, Provenance, Purpose, Series, WriteOptions, Written
 from quell.image import FloatArray, Image, Modality
-from quell.machine import describe_machine
+from quell.jobs.common import Progress, Silent, planned, surviving, treat_study
 
 if TYPE_CHECKING:
     from quell.inference.contracts import Denoised, Sigma, Step
     from quell.inference.network_denoiser import NetworkDenoiser
     from quell.models.card import ModelCard
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,32 +75,6 @@ class JobSettings:
             find_card(self.model)
 
 
-class Progress(Protocol):
-    """Told of the work as it goes."""
-
-    def begin(self, name: str, steps: int) -> None:
-        """Take note that a series of `steps` slices starts."""
-
-    def advance(self, step: str, count: int = 1) -> None:
-        """Take note that `count` slices passed ``read``, ``estimate``, ``network`` or ``write``."""
-
-    def end(self, ok: bool, message: str) -> None:
-        """Take note that the series ended."""
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, name: str, steps: int) -> None:
-        """Do nothing."""
-
-    def advance(self, step: str, count: int = 1) -> None:
-        """Do nothing."""
-
-    def end(self, ok: bool, message: str) -> None:
-        """Do nothing."""
-
-
 def run_job(
     source: Path,
     out: Path,
@@ -137,27 +106,14 @@ def run_job(
     QuellError
         If the input as a whole or the settings cannot be used.
     """
-    from quell.formats.open import open_study
-
     settings = settings or JobSettings()
     denoising = Denoising(settings)
-    _check_paths(source, out)
-    started, clock = datetime.now().astimezone(), time.perf_counter()
-    study = open_study(source)
     watch = progress or Silent()
-    records = tuple(
-        _one(series, out, settings, denoising, dry_run, watch) for series in series_to_do(study, settings)
-    )
-    record = StudyRecord(
-        source=source,
-        out=out,
-        series=records,
-        passed_over=study.passed_over,
-        started=started.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - clock,
-        version=__version__,
-        machine=describe_machine(),
-    )
+
+    def treat(series: Series) -> SeriesRecord:
+        return _one(series, out, settings, denoising, dry_run, watch)
+
+    record = treat_study(source, out, Purpose.DENOISE, settings.modality, treat)
     if settings.report and not dry_run:
         from quell.evaluation.report.html import write_report
 
@@ -205,57 +161,12 @@ class Denoising:
         return denoiser.denoise(image, chosen.strength, sigma, step or (lambda name, count: None))
 
 
-def _check_paths(source: Path, out: Path) -> None:
-    folder, inside = (_resolved(path) for path in (source, out))
-    if not folder.exists():
-        raise InputError(source, "no such file or folder")
-    if folder.is_dir() and (inside == folder or folder in inside.parents):
-        raise InputError(out, "the output lies inside the input folder; choose another place")
-    if inside.exists() and not inside.is_dir():
-        raise OutputError(out, "is a file; the output goes to a folder")
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        resolved = path.resolve()
-        resolved.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        # A loop of symbolic links, a name beyond what the file system takes, a null byte.
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise InputError(path, f"cannot be looked up: {reason or error}") from error
-    return resolved
-
-
-def series_to_do(study: Study, settings: JobSettings) -> tuple[Series, ...]:
-    """Return the series of a study; those whose format does not say their modality get the one named."""
-    if settings.modality is None:
-        return study.series
-    return tuple(s if s.format == "DICOM" else _named(s, settings.modality) for s in study.series)
-
-
-def _named(series: Any, modality: Modality) -> Series:
-    """Give a series its modality; what it says of not knowing it is then out of date."""
-    notes = tuple(note for note in series.notes if not note.startswith("modality "))
-    named: Series = replace(series, modality=modality, notes=notes)
-    return named
-
-
 def _one(
     series: Series, out: Path, settings: JobSettings, denoising: Denoising, dry_run: bool, watch: Progress
 ) -> SeriesRecord:
-    record = SeriesRecord(
-        name=series.name,
-        format=series.format,
-        modality=series.modality.value,
-        units="",
-        shape=series.shape,
-        status=Status.PLANNED,
-        strength=settings.strength,
-        sigma=settings.sigma,
-        notes=series.notes,
-    )
+    record = replace(planned(series), strength=settings.strength, sigma=settings.sigma)
     watch.begin(series.name, series.shape[0])
-    try:
+    with surviving(series.name, watch) as outcome:
         denoiser = denoising.denoiser(series.modality)
         card = denoiser.card
         record = replace(
@@ -267,17 +178,7 @@ def _one(
         )
         if not dry_run:
             record = _denoise(series, denoising, out, settings, record, watch)
-    except QuellError as error:
-        record = replace(record, status=Status.FAILED, reason=str(error))
-    except MemoryError:
-        record = replace(record, status=Status.FAILED, reason=f"{series.name}: not enough memory")
-    except Exception as error:
-        # One series must not take the others with it, whatever went wrong inside.
-        log.debug("unexpected error", exc_info=True)
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        record = replace(record, status=Status.FAILED, reason=f"{series.name}: unexpected error: {text}")
-    watch.end(record.status is not Status.FAILED, record.reason)
-    return record
+    return outcome.entered(record)
 
 
 def _denoise(

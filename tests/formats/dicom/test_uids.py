@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID
 
-from quell.formats.contracts import OutputKind, Provenance
+from quell.formats.contracts import OutputKind, Provenance, Simulation
 from quell.formats.dicom.uids import IMPLEMENTATION_CLASS_UID, DerivedUids, device_uid, uid_from
 
 PROVENANCE = Provenance("net.fast", "1.0", "ab" * 32, 1.0)
@@ -62,7 +63,41 @@ def test_kinds_frames_and_sources_have_uids_of_their_own() -> None:
         DerivedUids(PROVENANCE, OutputKind.DENOISED).derive(SOURCE, frames) for frames in [(0,), (1,), (0, 1)]
     }
     uids |= {DerivedUids(PROVENANCE, OutputKind.DENOISED).derive(SOURCE + ".1")}
-    assert len(uids) == 7
+    assert len(uids) == len(OutputKind) + 4
+
+
+def test_uids_of_what_was_written_before_stay_as_they_were() -> None:
+    """A repeat after an update must replace what a PACS holds, not stand beside it."""
+    uid = DerivedUids(PROVENANCE, OutputKind.DENOISED).derive(SOURCE)
+    assert uid == "2.25.191997449906958710542554199715664104009"
+    assert device_uid(PROVENANCE) == "2.25.202777972676348810504192166531491086970"
+
+
+SIMULATION = Simulation("quell.noise.ct.CTNoise", "0.1", "ab" * 32, "dose", 0.25, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": 0.5},
+        {"seed": 2},
+        {"measure": "snr"},
+        {"model": "quell.noise.pet.PETNoise"},
+        {"model_version": "0.2"},
+        {"model_sha256": "cd" * 32},
+    ],
+)
+def test_another_simulation_gives_another_uid(change: dict[str, Any]) -> None:
+    uids = {
+        DerivedUids(one, OutputKind.SIMULATED).derive(SOURCE)
+        for one in (SIMULATION, replace(SIMULATION, **change))
+    }
+    assert len(uids) == 2
+
+
+def test_warnings_do_not_change_the_uid_of_a_simulation() -> None:
+    warned = replace(SIMULATION, warnings=("approximate",))
+    assert warned.settings() == SIMULATION.settings()
 
 
 def test_padding_of_a_uid_does_not_count() -> None:

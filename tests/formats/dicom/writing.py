@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
+from quell.formats.contracts import Origin, OutputKind, Provenance, Simulation, WriteOptions, Written
 from quell.formats.dicom.discover import find_series
 from quell.formats.dicom.series import DicomSeries
 from quell.formats.dicom.write import write_derived
@@ -21,6 +21,7 @@ from samples import dicom, dicom_enhanced
 from samples.dicom_parts import Pixels, save, series
 
 PROVENANCE = Provenance("quell.test", "1.2", "0123456789abcdef" * 4, strength=0.75)
+SIMULATION = Simulation("quell.noise.test", "1.2", "0123456789abcdef" * 4, "dose", 0.25, 7)
 NOW = datetime(2026, 3, 4, 15, 6, 7, tzinfo=timezone.utc)
 
 Maker = Callable[..., list[Path]]
@@ -82,10 +83,12 @@ def write(
     voxels: FloatArray,
     out: Path,
     kind: OutputKind = OutputKind.DENOISED,
-    provenance: Provenance = PROVENANCE,
+    provenance: Origin | None = None,
     **options: Any,
 ) -> Written:
     """Write with fixed settings and time."""
+    if provenance is None:
+        provenance = SIMULATION if kind is OutputKind.SIMULATED else PROVENANCE
     return write_derived(source, voxels, out, kind, provenance, WriteOptions(**options), now=NOW)
 
 

@@ -86,6 +86,12 @@ class SeriesRecord:
     strength : float
     sigma : float or None
         The level that the user gave, None when it was estimated.
+    amount : str
+        Of a simulation: what it was lowered to, such as ``"25 % dose"``.
+    seed : int or None
+        Of a simulation.
+    parameters : dict
+        Of a simulation: everything that a repeat needs.
     noise_before, noise_after : NoiseSummary or None
     pictures : tuple of Picture
     files : tuple of Path
@@ -95,7 +101,7 @@ class SeriesRecord:
         What was found in the input (gaps, duplicates, lossy compression).
     warnings : tuple of str
     seconds : dict of str to float
-        Wall time of the steps ``read``, ``estimate``, ``network``, ``write``.
+        Wall time of the steps ``read``, ``estimate``, ``network`` (or ``simulate``), ``write``.
     """
 
     name: str
@@ -112,6 +118,9 @@ class SeriesRecord:
     engine: str = ""
     strength: float = 1.0
     sigma: float | None = None
+    amount: str = ""
+    seed: int | None = None
+    parameters: dict[str, float | int | str] = field(default_factory=dict)
     noise_before: NoiseSummary | None = None
     noise_after: NoiseSummary | None = None
     pictures: tuple[Picture, ...] = ()

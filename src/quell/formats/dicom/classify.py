@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from quell.formats.derived import SIMULATED_NOTE
 from quell.formats.dicom import tags
 from quell.formats.dicom.functional import is_enhanced, macro
 from quell.image import Modality
@@ -54,6 +55,7 @@ _COMPONENTS = {
 }
 _GE_COMPONENTS = {1: "phase", 2: "real", 3: "imaginary"}
 _A_MAP = "a parameter map, not an image of measured noise"
+_A_PROJECTION = "raw projections: denoising belongs before their reconstruction and must keep the counts"
 _MAPS = {
     *("ADC", "ADC_UNSPECIFIED", "EADC", "EXP_ADC", "FA", "COLFA", "TENSOR", "FRACTIONAL_ANISOTROPY"),
     *("CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "RELMTT", "MTT", "TTP", "TMAX"),
@@ -71,6 +73,9 @@ _MAP_NAME = re.compile(r"(^|[_ -])MAP$")
 _HU_TYPES = {"", "HU", "HU_MOD", "US"}
 _NM_KINDS = {"STATIC", "WHOLE BODY", "DYNAMIC", "GATED", "RECON TOMO", "RECON GATED TOMO"}
 _NM_PROJECTIONS = {"TOMO", "GATED TOMO"}
+SIMULATOR = "Quell simulation"
+"""What simulated images name as the equipment that made them."""
+_SIMULATED_CODE = "SIMULATED_DOSE"
 _LOSSY = {
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000),
     *("1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.4.112"),
@@ -106,8 +111,15 @@ def modality_of(header: Dataset) -> Modality:
     return _MODALITIES.get(sop_class, Modality.UNKNOWN)
 
 
-def header_reason(header: Dataset) -> str | None:
-    """Return why an object is passed over as a whole, or None if it is denoised."""
+def header_reason(header: Dataset, projections: bool = False) -> str | None:
+    """Return why an object is passed over as a whole, or None if it is denoised.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+    projections : bool
+        Let raw projections of SPECT pass.
+    """
     sop_class = tags.uid(header, "SOPClassUID")
     modality = modality_of(header)
     if modality is Modality.UNKNOWN and sop_class in _SECONDARY_CAPTURE:
@@ -121,7 +133,8 @@ def header_reason(header: Dataset) -> str | None:
     kinds = tags.words(header, "ImageType")
     if is_enhanced(header) and _is_derived(kinds):
         return _A_MAP
-    return _type_reason(kinds, header, modality)
+    reason = _type_reason(kinds, header, modality)
+    return None if projections and reason == _A_PROJECTION else reason
 
 
 def is_reconstruction(header: Dataset) -> bool:
@@ -147,21 +160,39 @@ def frame_reason(header: Dataset, frame: int) -> str | None:
 
 
 def made_by_quell(header: Dataset) -> bool:
-    """Whether an image comes out of Quell: it bears its code or names it as its processor."""
-    codes = [
+    """Whether an image comes out of Quell: it bears its code or names it as its processor.
+
+    What was only simulated does not count: it is there to be denoised.
+    """
+    codes = {tags.word(code, "CodeValue") for code in _quell_codes(header)}
+    names = [name for name in _quell_equipment(header) if not name.startswith(SIMULATOR.upper())]
+    return bool(codes - {_SIMULATED_CODE} or names)
+
+
+def is_simulated(header: Dataset) -> bool:
+    """Whether the noise or the whole of an image is simulated."""
+    coded = any(tags.word(code, "CodeValue") == _SIMULATED_CODE for code in _quell_codes(header))
+    named = any(name.startswith(SIMULATOR.upper()) for name in _quell_equipment(header))
+    return coded or named or tags.word(header, "ManufacturerModelName").startswith(SIMULATOR.upper())
+
+
+def _quell_codes(header: Dataset) -> list[Dataset]:
+    return [
         code
         for keyword in ("DerivationCodeSequence", "PurposeOfReferenceCodeSequence")
         for code in tags.items(header, keyword)
+        if tags.word(code, "CodingSchemeDesignator") == "99QUELL"
     ]
-    if any(tags.word(code, "CodingSchemeDesignator") == "99QUELL" for code in codes):
-        return True
-    equipment = tags.items(header, "ContributingEquipmentSequence")
-    names = [
-        tags.word(item, keyword)
-        for item in equipment
-        for keyword in ("Manufacturer", "ManufacturerModelName")
-    ]
-    return any(name == "QUELL" or name.startswith("QUELL ") for name in names)
+
+
+def _quell_equipment(header: Dataset) -> list[str]:
+    """Return what the contributing equipment of ours is called, in capitals."""
+    names = []
+    for item in tags.items(header, "ContributingEquipmentSequence"):
+        maker, model = tags.word(item, "Manufacturer"), tags.word(item, "ManufacturerModelName")
+        if maker == "QUELL" or any(name.startswith("QUELL ") for name in (maker, model)):
+            names.append(model)
+    return names
 
 
 def notes_on(header: Dataset, coloured: float = 0.0) -> tuple[str, ...]:
@@ -174,6 +205,8 @@ def notes_on(header: Dataset, coloured: float = 0.0) -> tuple[str, ...]:
         Share of the pixels that are in colour, 0 to 1.
     """
     notes = []
+    if is_simulated(header):
+        notes.append(SIMULATED_NOTE)
     if is_lossy(header):
         notes.append("compressed with losses: its noise is no longer the scanner's")
     if tags.uid(header, "SOPClassUID") in _SECONDARY_CAPTURE:
@@ -272,5 +305,5 @@ def _ge_component(header: Dataset) -> str | None:
 def _nm_reason(kinds: tuple[str, ...]) -> str | None:
     kind = kinds[2] if len(kinds) > 2 else ""
     if kind in _NM_PROJECTIONS:
-        return "raw projections: denoising belongs before their reconstruction and must keep the counts"
+        return _A_PROJECTION
     return None

@@ -32,8 +32,10 @@ SMOOTHING = Code("113087", "DCM", "Smoothing")
 SUBTRACTION = Code("113062", "DCM", "Pixel by pixel subtraction")
 DENOISING = Code("DENOISE", PRIVATE_SCHEME, "Noise reduction by neural network")
 NOISE_ESTIMATION = Code("NOISE_MAP", PRIVATE_SCHEME, "Map of the local standard deviation of noise")
+NOISE_ADDITION = Code("SIMULATED_DOSE", PRIVATE_SCHEME, "Noise added by simulation of a lower dose")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+SYNTHESIZING_EQUIPMENT = Code("109100", "DCM", "Synthesizing Equipment")
 NO_UNITS = Code("1", "UCUM", "no units")
 COUNTS = Code("{counts}", "UCUM", "counts")
 
@@ -42,6 +44,7 @@ _DERIVATION = {
     OutputKind.DENOISED: (SMOOTHING, DENOISING),
     OutputKind.RESIDUAL: (SMOOTHING, DENOISING, SUBTRACTION),
     OutputKind.NOISE_MAP: (NOISE_ESTIMATION,),
+    OutputKind.SIMULATED: (NOISE_ADDITION,),
 }
 
 

@@ -40,9 +40,12 @@ class Collection:
         Number of files for each (what, reason, error).
     damaged : Counter
         Number of damaged files for each Series Instance UID.
+    projections : bool
+        Whether raw projections of SPECT are taken.
     """
 
     root: Path
+    projections: bool = False
     images: list[Instance] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     passed: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
@@ -59,9 +62,9 @@ class Collection:
         )
 
 
-def collect(files: Iterable[Path], root: Path) -> Collection:
+def collect(files: Iterable[Path], root: Path, projections: bool = False) -> Collection:
     """Read the headers of files and sort them; in the order of their paths."""
-    collection = Collection(root)
+    collection = Collection(root, projections)
     for path in sorted(files):
         try:
             _collect_file(path, collection)
@@ -93,14 +96,14 @@ def _collect_file(path: Path, collection: Collection) -> None:
         collection.passed[class_name(start.sop_class), reason, False] += 1
         return
     instance = read_instance(path, start)
-    reason = _reason(instance)
+    reason = _reason(instance, collection.projections)
     if reason is not None:
         collection.passed[series_label(instance), reason, False] += 1
         return
     _collect_image(instance, collection)
 
 
-def _reason(instance: Instance) -> str | None:
+def _reason(instance: Instance, projections: bool) -> str | None:
     """Return why an object is rightly left alone, or None."""
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
         uid = tags.uid(instance.header, keyword)
@@ -108,7 +111,7 @@ def _reason(instance: Instance) -> str | None:
             raise InputError(instance.path, f"{keyword} is missing")
         if not uid.isascii() or len(uid) > _LONGEST_UID:
             raise InputError(instance.path, f"{keyword} is no identifier")
-    return header_reason(instance.header)
+    return header_reason(instance.header, projections)
 
 
 def _frames_reason(header: Dataset, frames: int) -> str | None:

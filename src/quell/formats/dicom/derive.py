@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
 
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions
+from quell.formats.contracts import Origin, OutputKind, WriteOptions
 from quell.formats.dicom import codes, describe, tags
+from quell.formats.dicom.classify import SIMULATOR
 from quell.formats.dicom.edit import drop, editable_copy, put
 from quell.formats.dicom.encode import HeaderEncoder
 from quell.formats.dicom.functional import is_enhanced
@@ -84,7 +85,7 @@ class Derivation:
     Attributes
     ----------
     kind : OutputKind
-    provenance : Provenance
+    provenance : Origin
     options : WriteOptions
     modality : Modality
     now : datetime
@@ -97,7 +98,7 @@ class Derivation:
     """
 
     kind: OutputKind
-    provenance: Provenance
+    provenance: Origin
     options: WriteOptions
     modality: Modality
     now: datetime
@@ -174,10 +175,10 @@ def derive_header(source: Dataset, derivation: Derivation, frames: tuple[int, ..
 def _remove(header: Dataset, derivation: Derivation) -> None:
     for tag in [tag for tag in header.keys() if is_stale(tag)]:  # noqa: SIM118
         del header[tag]
-    if derivation.kind is not OutputKind.DENOISED:
+    if not derivation.kind.like_source:
         for stale in _OF_SOURCE_VALUES & set(header.keys()):
             del header[stale]
-    strip_private(header, same_scale=derivation.kind is OutputKind.DENOISED)
+    strip_private(header, same_scale=derivation.kind.like_source)
     derivation.cleaner.clean(header)
 
 
@@ -199,7 +200,8 @@ def _identify(header: Dataset, derivation: Derivation, frames: tuple[int, ...] |
         describe.series_number(number, derivation.options.series_offset, derivation.kind),
     )
     before = str(tags.value(header, "SeriesDescription") or "")
-    put(header, "SeriesDescription", describe.series_description(before, derivation.kind))
+    label = derivation.provenance.label
+    put(header, "SeriesDescription", describe.series_description(before, derivation.kind, label))
 
 
 def _date(header: Dataset, derivation: Derivation) -> None:
@@ -253,7 +255,8 @@ _CONTRAST = {OutputKind.RESIDUAL: "SUBTRACTION", OutputKind.NOISE_MAP: "STD_DEVI
 
 def _describe(header: Dataset, source: Dataset, derivation: Derivation) -> None:
     kind, provenance = derivation.kind, derivation.provenance
-    put(header, "ImageComments", describe.image_comments(str(tags.value(header, "ImageComments") or "")))
+    comments = str(tags.value(header, "ImageComments") or "")
+    put(header, "ImageComments", describe.image_comments(comments, kind))
     if iod_of(source).content_qualification or "ContentQualification" in header:
         put(header, "ContentQualification", "RESEARCH")
     if is_enhanced(header):
@@ -278,7 +281,9 @@ def _equipment(derivation: Derivation) -> Dataset:
     model = describe.ascii_only(provenance.model)
     item = Dataset()
     item.Manufacturer = "Quell"
-    item.ManufacturerModelName = describe.ascii_only(f"Quell {model}")
+    simulated = derivation.kind is OutputKind.SIMULATED
+    name = f"{SIMULATOR} {model}" if simulated else f"Quell {model}"
+    item.ManufacturerModelName = describe.ascii_only(name)
     item.DeviceSerialNumber = describe.ascii_only(provenance.model_sha256)
     item.SoftwareVersions = [
         describe.quell_version(),
@@ -287,5 +292,6 @@ def _equipment(derivation: Derivation) -> Dataset:
     item.DeviceUID = device_uid(provenance)
     item.ContributionDateTime = f"{derivation.now:%Y%m%d%H%M%S%z}"
     item.ContributionDescription = describe.contribution_description(provenance, derivation.kind)
-    item.PurposeOfReferenceCodeSequence = DicomSequence([codes.PROCESSING_EQUIPMENT.item()])
+    purpose = codes.SYNTHESIZING_EQUIPMENT if simulated else codes.PROCESSING_EQUIPMENT
+    item.PurposeOfReferenceCodeSequence = DicomSequence([purpose.item()])
     return item

@@ -6,21 +6,29 @@ import unicodedata
 from functools import lru_cache
 from importlib import metadata
 
-from quell.formats.contracts import OutputKind, Provenance
+from quell.formats.contracts import Origin, OutputKind
 
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY. Not for diagnostic use."
+SIMULATED = "SIMULATED, not a real examination."
 
 _SUFFIX = {
     OutputKind.DENOISED: "[Quell denoised]",
     OutputKind.RESIDUAL: "[Quell residual]",
     OutputKind.NOISE_MAP: "[Quell noise map]",
+    OutputKind.SIMULATED: "[Quell simulated]",
 }
 _WHAT = {
     OutputKind.DENOISED: "Noise reduced by a neural network.",
     OutputKind.RESIDUAL: "Source image minus the image with noise reduced by a neural network.",
     OutputKind.NOISE_MAP: "Estimated local standard deviation of the noise of the source image.",
+    OutputKind.SIMULATED: f"{SIMULATED} Noise was ADDED to the source image as a lower dose would have.",
 }
-_SERIES_STEP = {OutputKind.DENOISED: 1, OutputKind.RESIDUAL: 2, OutputKind.NOISE_MAP: 3}
+_SERIES_STEP = {
+    OutputKind.DENOISED: 1,
+    OutputKind.RESIDUAL: 2,
+    OutputKind.NOISE_MAP: 3,
+    OutputKind.SIMULATED: 4,
+}
 _LONG_STRING = 64
 _SHORT_TEXT = 1024
 _LONG_TEXT = 10240
@@ -37,13 +45,16 @@ def quell_version() -> str:
 
 
 @lru_cache
-def series_description(source: str, kind: OutputKind) -> str:
+def series_description(source: str, kind: OutputKind, label: str = "") -> str:
     """Return the source's Series Description with our suffix, at most 64 characters (LO).
 
+    The suffix names the kind and, with `label`, what tells outputs of this kind apart: ``25 % dose``.
     The source's part is shortened, never the suffix: viewers and routing rules recognise the
     series by it. No letter is cut from the accent that is combined with it.
     """
     suffix = _SUFFIX[kind]
+    if label:
+        suffix = f"{suffix[:-1]} {label}]"
     text = clean(source)
     # Other letters may take an odd number of bytes: one is left for the padding, which readers count.
     room = _LONG_STRING - len(suffix) - (1 if text.isascii() else 2)
@@ -56,7 +67,7 @@ def series_description(source: str, kind: OutputKind) -> str:
 
 
 def series_number(source: int | None, offset: int, kind: OutputKind) -> int:
-    """Return the Series Number: the source's, plus the offset once, twice or thrice by kind.
+    """Return the Series Number: the source's, plus the offset once to four times by kind.
 
     The result stays within what IS can hold (PS3.5 6.2: -2^31 to 2^31 - 1).
     """
@@ -65,9 +76,7 @@ def series_number(source: int | None, offset: int, kind: OutputKind) -> int:
 
 
 @lru_cache
-def derivation_description(
-    provenance: Provenance, kind: OutputKind, notes: tuple[str, ...], before: str
-) -> str:
+def derivation_description(provenance: Origin, kind: OutputKind, notes: tuple[str, ...], before: str) -> str:
     """Return the Derivation Description: how the pixels came about, at most 1024 characters (ST).
 
     Parameters
@@ -77,24 +86,26 @@ def derivation_description(
     before : str
         The source's own description, kept behind ours as far as it fits.
     """
-    sigma = "estimated from the image" if provenance.sigma is None else f"given as {provenance.sigma:g}"
     ours = (
         f"{RESEARCH_USE_ONLY} {_WHAT[kind]} Quell {quell_version()}, model {ascii_only(provenance.model)} "
         f"{ascii_only(provenance.model_version)}, sha256 {ascii_only(provenance.model_sha256)[:12]}, "
-        f"strength {provenance.strength:g}, noise level {sigma}, slices {provenance.slices_used}."
+        f"{ascii_text(provenance.details)}."
     )
     text = " ".join((ours, *notes))
     return _with_history(text, before, _SHORT_TEXT)
 
 
-def image_comments(before: str) -> str:
+def image_comments(before: str, kind: OutputKind) -> str:
     """Return Image Comments: the warning first, then what the source said (LT)."""
-    return _with_history(RESEARCH_USE_ONLY, before, _LONG_TEXT)
+    ours = f"{SIMULATED} {RESEARCH_USE_ONLY}" if kind is OutputKind.SIMULATED else RESEARCH_USE_ONLY
+    return _with_history(ours, before, _LONG_TEXT)
 
 
-def contribution_description(provenance: Provenance, kind: OutputKind) -> str:
+def contribution_description(provenance: Origin, kind: OutputKind) -> str:
     """Return what the equipment did (ST)."""
-    return f"{RESEARCH_USE_ONLY} {_WHAT[kind]} {ascii_only(provenance.settings())}"[:_SHORT_TEXT]
+    # The settings of a simulation tell dose and seed at their end.
+    room = _SHORT_TEXT if kind is OutputKind.SIMULATED else _LONG_STRING
+    return f"{RESEARCH_USE_ONLY} {_WHAT[kind]} {ascii_text(provenance.settings())[:room]}"[:_SHORT_TEXT]
 
 
 def clean(text: str) -> str:
@@ -105,11 +116,18 @@ def clean(text: str) -> str:
 
 def ascii_only(text: str) -> str:
     """Return `text` fit for any character set, at most 64 characters (LO)."""
-    return clean(text.encode("ascii", "replace").decode("ascii"))[:_LONG_STRING]
+    return ascii_text(text)[:_LONG_STRING]
+
+
+def ascii_text(text: str) -> str:
+    """Return `text` fit for any character set, on one line."""
+    return clean(text.encode("ascii", "replace").decode("ascii"))
 
 
 def _with_history(ours: str, before: str, room: int) -> str:
     before = before.strip()
-    if not before or before.startswith(RESEARCH_USE_ONLY):
+    # What was simulated stays so, through any number of steps.
+    said = before.startswith(RESEARCH_USE_ONLY) and SIMULATED not in before
+    if not before or said or before.startswith(ours):
         return ours[:room]
     return f"{ours} Source: {before}"[:room].rstrip()

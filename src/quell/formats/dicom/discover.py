@@ -33,7 +33,7 @@ class Found:
     others: tuple[Path, ...]
 
 
-def find_series(files: Sequence[Path], root: Path) -> Found:
+def find_series(files: Sequence[Path], root: Path, projections: bool = False) -> Found:
     """Group DICOM files into stacks that can be denoised.
 
     Only headers are read, except of colour images (to see whether they are grey in fact) and of
@@ -46,9 +46,11 @@ def find_series(files: Sequence[Path], root: Path) -> Found:
         In any order.
     root : Path
         The folder that the user named; messages name files relative to it.
+    projections : bool
+        Take raw projections of SPECT too, which are not denoised.
     """
     with quiet():
-        collection = collect(files, root)
+        collection = collect(files, root, projections)
         unique = distinct(collection.images)
         for image in unique.conflicts:
             collection.add_damaged(image.path, "has the identifier of another image and other pixels")

@@ -8,7 +8,6 @@ from copy import deepcopy
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
-from quell.formats.contracts import OutputKind
 from quell.formats.dicom import codes, describe, tags
 from quell.formats.dicom.derive import Derivation, image_type
 from quell.formats.dicom.edit import drop, put
@@ -181,7 +180,7 @@ def _set_scale(
             item = next(iter(tags.items(frame, _TRANSFORMATION)), Dataset())
             state_rescale(item, scales.get(i, fallback))
             frame.PixelValueTransformationSequence = DicomSequence([item])
-    if derivation.kind is not OutputKind.DENOISED:
+    if not derivation.kind.like_source:
         groups.drop(_WINDOW)
         if plan.window is not None:
             item = Dataset()

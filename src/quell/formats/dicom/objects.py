@@ -12,11 +12,13 @@ from pydicom.dataset import Dataset
 
 from quell.errors import InputError
 from quell.formats.atomic import write_flushed
-from quell.formats.contracts import OutputKind
+from quell.formats.contracts import OutputKind, Simulation
 from quell.formats.dicom import tags
+from quell.formats.dicom.classify import is_reconstruction
 from quell.formats.dicom.colour import keeps_colours, written_in_rgb
 from quell.formats.dicom.decode import stored_frames, stored_pixels
 from quell.formats.dicom.derive import Derivation, derive_header
+from quell.formats.dicom.edit import put
 from quell.formats.dicom.encode import (
     UnencodableError,
     encode_meta,
@@ -116,7 +118,7 @@ def write_object(job: Job, folder: Path, number: int, index: int, frames: Mappin
     head = pixel_data_head(size, job.plan.storage.bits_allocated)
     write_flushed(folder / name, [header + head, *pixels])
     if partial is not None:
-        what = "copied unchanged" if job.kind is OutputKind.DENOISED else "zero"
+        what = "copied unchanged" if job.kind.like_source else "zero"
         warnings = (*warnings, f"{count - len(partial)} of {count} frames are not part of the stack: {what}")
     return WrittenObject(name, clamped, warnings)
 
@@ -137,12 +139,26 @@ def _describe_pixels(
 ) -> tuple[str, ...]:
     describe_storage(header, job.plan)
     remember_lossy(header, instance)
+    if job.kind is OutputKind.SIMULATED and tags.given(header, "CountsAccumulated"):
+        put(header, "CountsAccumulated", _counts_left(job, header, frames))
     if not is_enhanced(header):
         scale = job.plan.scales[next(iter(frames.values()))]
         describe_scale(header, job.plan, scale, job.kind, job.series.modality)
     if remove_embedded_overlays(header):
         return ("an overlay kept in the bits of the source's pixels is left out",)
     return ()
+
+
+def _counts_left(job: Job, header: Dataset, frames: Mapping[int, int]) -> int:
+    """Return the counts of a simulated scintigram: those of its pixels, or that share of the source's.
+
+    The pixels of a reconstruction are no counts that could be added up (PS3.3 C.8.4.8).
+    """
+    origin = job.derivation.provenance
+    if is_reconstruction(header) and isinstance(origin, Simulation):
+        share = origin.amount if origin.measure == "dose" else 1.0
+        return round((tags.number(header, "CountsAccumulated") or 0.0) * share)
+    return round(sum(float(job.voxels[z].sum(dtype=np.float64)) for z in frames.values()))
 
 
 def _refer(job: Job, header: Dataset, instance: Instance, frames: Mapping[int, int]) -> dict[int, bytes]:
@@ -189,7 +205,7 @@ def _pixels(
 def _in_rgb(job: Job, instance: Instance, grey: list[StoredArray]) -> list[StoredArray]:
     """Return frames with three equal samples; where ultrasound is not denoised, with the source's own."""
     frames = [np.repeat(values[..., None], 3, axis=-1) for values in grey]
-    if job.kind is OutputKind.DENOISED and keeps_colours(instance.header):
+    if job.kind.like_source and keeps_colours(instance.header):
         outside = outside_regions(instance.header, *job.voxels.shape[1:])
         for frame, source in zip(frames, stored_pixels(instance), strict=True):
             for kept in (outside, source.coloured):
@@ -201,7 +217,7 @@ def _in_rgb(job: Job, instance: Instance, grey: list[StoredArray]) -> list[Store
 def _quantise(job: Job, instance: Instance, z: int) -> Quantised:
     plan, source = job.plan, job.sources[z]
     padding = None
-    if job.kind is OutputKind.DENOISED:
+    if job.kind.like_source:
         rule = padding_rule(instance.header, job.series.modality, source)
         if rule.low is not None and rule.high is not None:
             padding = Padding(rule.low, rule.high)
@@ -223,7 +239,7 @@ def _other_frames(
     if not others:
         return []
     dtype = job.plan.storage.dtype
-    if job.kind is OutputKind.DENOISED:
+    if job.kind.like_source:
         try:
             return [values.astype(dtype) for values in stored_frames(instance, others)]
         except OSError as error:

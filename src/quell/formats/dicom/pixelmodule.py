@@ -73,7 +73,7 @@ def describe_scale(
         state_rescale(header, scale)
         # A mapping of the source holds for its slope only.
         drop(header, "RealWorldValueMappingSequence")
-    elif kind is not OutputKind.DENOISED:
+    elif not kind.like_source:
         for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
             _reset_rescale(header, keyword)
     if plan.mapped:

@@ -92,7 +92,7 @@ def plan_pixels(
         For each z index, what turned the source's stored into physical values.
     """
     iod, storage = iod_of(header), source_storage(header)
-    if kind is OutputKind.DENOISED:
+    if kind.like_source:
         return _denoised(header, modality, voxels, tuple(sources), storage, iod)
     if kind is OutputKind.RESIDUAL:
         return _residual(voxels, tuple(sources), storage, iod)

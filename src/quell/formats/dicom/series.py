@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.dicom import tags
 from quell.formats.dicom.instance import FrameRef, Instance, PixelElement
 from quell.formats.dicom.quiet import quiet
@@ -80,10 +80,12 @@ class DicomSeries:
         InputError
             If a file is damaged or truncated, or its decoder is not installed.
         """
+        from quell.formats.dicom.acquisition import acquisition_of
         from quell.formats.dicom.decode import read_stack
 
         with quiet():
             stack = read_stack(self.instances, self.frames, self.modality)
+            acquisition = acquisition_of(self.instances, self.frames)
         return Image(
             voxels=stack.voxels,
             modality=self.modality,
@@ -93,6 +95,7 @@ class DicomSeries:
             volume=self.volume,
             gaps=self.gaps,
             name=self.name,
+            acquisition=acquisition,
         )
 
     def write(
@@ -100,7 +103,7 @@ class DicomSeries:
         voxels: FloatArray,
         out: Path,
         kind: OutputKind,
-        provenance: Provenance,
+        provenance: Origin,
         options: WriteOptions,
     ) -> Written:
         """Write `voxels` (z, y, x), in physical units, as a derived series; see the contract.

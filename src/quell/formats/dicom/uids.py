@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quell.formats.contracts import OutputKind, Provenance
+from quell.formats.contracts import Origin, OutputKind
 
 # A name space of its own, so that no other program's uuid5 of the same text can collide.
 _NAMESPACE = uuid.UUID("6c0d9f9e-5e0b-5b57-9b3d-8d5a3e6f7a10")
@@ -37,11 +37,11 @@ class DerivedUids:
 
     Attributes
     ----------
-    provenance : Provenance
+    provenance : Origin
     kind : OutputKind
     """
 
-    provenance: Provenance
+    provenance: Origin
     kind: OutputKind
 
     def derive(self, source_uid: str, frames: Sequence[int] | None = None) -> str:
@@ -60,6 +60,6 @@ class DerivedUids:
         return uid_from(f"{source_uid.strip()} {self.kind.value} {self.provenance.settings()}{part}")
 
 
-def device_uid(provenance: Provenance) -> str:
+def device_uid(provenance: Origin) -> str:
     """Return the UID of the model as a device: another for every training (IHE AIR, rev. 1.1)."""
     return uid_from(f"device {provenance.model} {provenance.model_version} {provenance.model_sha256}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quell.errors import InputError, OutputError
 from quell.formats.atomic import atomic_folder
-from quell.formats.contracts import OutputKind, Provenance, WriteOptions, Written
+from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.dicom import tags
 from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.derive import Derivation
@@ -36,7 +36,7 @@ def write_derived(
     voxels: FloatArray,
     out: Path,
     kind: OutputKind,
-    provenance: Provenance,
+    provenance: Origin,
     options: WriteOptions,
     now: datetime | None = None,
 ) -> Written:
@@ -53,7 +53,7 @@ def write_derived(
         on, in the order of z. The digits tell the sources apart; nothing that a header's text
         could steer enters a name.
     kind : OutputKind
-    provenance : Provenance
+    provenance : Origin
     options : WriteOptions
     now : datetime, optional
         When it was made; the only thing in which a repeat differs.
@@ -107,7 +107,7 @@ def _prepare(
     series: DicomSeries,
     voxels: FloatArray,
     kind: OutputKind,
-    provenance: Provenance,
+    provenance: Origin,
     options: WriteOptions,
     now: datetime | None,
 ) -> Job:
@@ -138,7 +138,7 @@ def _source_rescale(instance: Instance, frame: int) -> Rescale:
 
 
 @lru_cache(maxsize=4096)
-def _series_start(series: str, provenance: Provenance) -> datetime:
+def _series_start(series: str, provenance: Origin) -> datetime:
     """Return when the first stack of a derived series was written.
 
     Stacks of one source series share a derived series, and all its objects have to agree on when
