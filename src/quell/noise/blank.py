@@ -13,17 +13,23 @@ _SIDE = 8
 
 
 def blank_zones(pixels: npt.NDArray[np.generic], side: int = _SIDE) -> BoolArray:
-    """Return True where a pixel lies in a square of zeros of `side` pixels, shape (y, x).
+    """Return True in squares of zeros of `side` pixels and in zeros next to them, shape (y, x).
 
     Zeros that chance scatters over an image do not make such squares. An image smaller than the
     square has none.
     """
-    zero = pixels == 0
+    zero: BoolArray = pixels == 0
     if min(zero.shape) < side or not zero.any():
         return np.zeros(zero.shape, bool)
     full = _box_sum(zero, side) == side * side
-    spread: BoolArray = _box_sum(np.pad(full, side - 1), side) > 0
-    return spread
+    blank: BoolArray = _box_sum(np.pad(full, side - 1), side) > 0
+    # Zeros in sharp corners that no square reaches; not further, or chance would lead on.
+    for _ in range(3 * side):
+        blank[1:] |= blank[:-1] & zero[1:]
+        blank[:-1] |= blank[1:] & zero[:-1]
+        blank[:, 1:] |= blank[:, :-1] & zero[:, 1:]
+        blank[:, :-1] |= blank[:, 1:] & zero[:, :-1]
+    return blank
 
 
 def scan_region(pixels: npt.NDArray[np.generic], padding: BoolArray | None = None) -> BoolArray:
@@ -36,7 +42,8 @@ def scan_region(pixels: npt.NDArray[np.generic], padding: BoolArray | None = Non
         shown &= ~padding
     rows, columns = (-(-n // _SIDE) for n in shown.shape)
     edge = [(0, rows * _SIDE - shown.shape[0]), (0, columns * _SIDE - shown.shape[1])]
-    blocks: BoolArray = np.pad(shown, edge).reshape(rows, _SIDE, columns, _SIDE).any(axis=(1, 3))  # type: ignore[assignment]
+    tiles = np.pad(shown, edge).reshape(rows, _SIDE, columns, _SIDE)
+    blocks = np.logical_or.reduce(tiles, axis=(1, 3))
     largest = np.kron(_largest_part(blocks), np.ones((_SIDE, _SIDE), bool))
     region: BoolArray = largest[: shown.shape[0], : shown.shape[1]] & shown
     return region
