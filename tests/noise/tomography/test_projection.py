@@ -73,7 +73,7 @@ def test_exact_line_integrals_are_reconstructed(truth: np.ndarray) -> None:
 
 
 def test_mean_of_a_disc_is_kept() -> None:
-    geometry = covering((96, 128), 1.5, 1.2, 240)
+    geometry = covering((96, 128), 1.5, 0.6, 240)
     disc = ellipse_line_integrals([Ellipse((6, -9), (50, 50), 0.0, 0.02)], geometry)
     found = filtered_back_projection(disc, geometry, Kernel(0.15, 2.0))
     y, x = np.mgrid[:96, :128] * 1.5 - np.array([71.25, 95.25])[:, None, None]
