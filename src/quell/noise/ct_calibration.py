@@ -32,6 +32,7 @@ _FLATTEST = 0.04
 _FEWEST = 8
 _FEWEST_SLICES = 4
 _UNLIKE = 0.8
+_TIED = 2.5
 _LOW = slice(1, 4)
 _FITTED = slice(4, SIDE // 2)
 
@@ -94,21 +95,24 @@ def measure(image: Image, scan: Scan) -> Calibration | None:
     if sum(len(one.spectra) for one in slices) < _FEWEST:
         return None
     spectra = np.concatenate([one.spectra for one in slices])
-    power = np.median(_flattest(spectra, _FLAT), axis=0)
+    power = _typical(_flattest(spectra, _FLAT))
     if not power[_FITTED].min() > 0:
         return None
-    kernel, level, misfit = _fit(power, image.geometry.spacing[2])
+    spacing = image.geometry.spacing[2]
+    fits = [_fit(power, model) for model in _models(spacing)]
+    best = min(range(len(fits)), key=lambda k: fits[k].misfit if fits[k].level > 0 else np.inf)
+    kernel, (level, misfit) = _kernels(spacing)[best], fits[best]
     if not level > 0:
         return None
     expected = noise_gain(kernel, scan.pitch, scan.views) / noise_gain(scan.kernel, scan.pitch, scan.views)
-    flat = np.median(_flattest(spectra, _FLATTEST), axis=0)
+    flat = _typical(_flattest(spectra, _FLATTEST))
     return Calibration(
         kernel,
         level / expected,
         misfit,
         low_frequencies=float(flat[_LOW].mean() / flat[_FITTED].max()),
         attenuation=float(np.mean([one.attenuation for one in slices])),
-        slice_modulation=_slice_modulation(slices),
+        slice_modulation=_slice_modulation(slices, _models(spacing)[best]),
     )
 
 
@@ -125,14 +129,27 @@ def _flattest(spectra: _Floats, share: float) -> _Floats:
     return spectra[np.argsort(low, kind="stable")[: max(_FEWEST, int(share * len(low)))]]
 
 
-def _slice_modulation(slices: list[_Slice]) -> float | None:
+def _typical(spectra: _Floats) -> _Floats:
+    """Return the median over regions, as an estimate of the mean power.
+
+    The sum of n squared Gaussian amplitudes has the median ``1 - 1 / (3 n)`` of its mean; opposite
+    frequencies are the same, and the window ties neighbours.
+    """
+    independent = _ring_sizes() / (2 * _TIED)
+    return np.asarray(np.median(spectra, axis=0) / (1 - 1 / (3 * np.maximum(independent, 1))), np.float64)
+
+
+def _slice_modulation(slices: list[_Slice], model: _Floats) -> float | None:
     """Fit ``log variance ratio = -modulation * attenuation`` over the slices."""
-    enough = [one for one in slices if len(one.spectra) >= _FEWEST]
-    attenuation = np.array([one.attenuation for one in enough])
-    if len(enough) < _FEWEST_SLICES or np.ptp(attenuation) < _UNLIKE:
+    found = [
+        (one.attenuation, _fit(_typical(_flattest(one.spectra, _FLAT)), model).level)
+        for one in slices
+        if len(one.spectra) >= _FEWEST
+    ]
+    attenuation, level = np.array([one for one in found if one[1] > 0]).reshape(-1, 2).T
+    if len(level) < _FEWEST_SLICES or np.ptp(attenuation) < _UNLIKE:
         return None
-    levels = [np.median(_flattest(one.spectra, _FLAT)[:, _FITTED].mean(axis=1)) for one in enough]
-    slope = np.polyfit(attenuation, np.log(levels), 1)[0]
+    slope = np.polyfit(attenuation, np.log(level), 1)[0]
     return float(np.clip(-slope, 0, 1))
 
 
@@ -200,19 +217,18 @@ def _tools() -> tuple[_Floats, _Floats, npt.NDArray[np.intp]]:
     return surface, window / np.sqrt((window**2).mean()), rings
 
 
-def _fit(power: _Floats, spacing: float) -> tuple[Kernel, float, float]:
-    """Return kernel and level of the ramp that, with anatomy's 1 / f^3, comes closest, and the misfit."""
-    rings = np.arange(SIDE // 2 + 1)
-    anatomy = (rings[_FITTED] / _FITTED.start) ** -3.0
+class _Fit(NamedTuple):
+    level: float
+    misfit: float
+
+
+def _fit(power: _Floats, model: _Floats) -> _Fit:
+    """Fit a spectrum by so much of a model and so much of anatomy's 1 / f^3, with relative errors."""
+    anatomy = (np.arange(SIDE // 2 + 1)[_FITTED] / _FITTED.start) ** -3.0
     weight = np.sqrt(_ring_sizes()[_FITTED] / _ring_sizes()[_FITTED].sum())
-    best = (np.inf, 0.0, Kernel(1.0))
-    for kernel, model in zip(_kernels(spacing), _models(spacing), strict=True):
-        parts = np.stack([model[_FITTED], anatomy], axis=1) * (weight / power[_FITTED])[:, None]
-        share = _not_negative(parts, weight)
-        error = float(np.sum((parts @ share - weight) ** 2))
-        if share[0] > 0 and error < best[0]:
-            best = (error, float(share[0]), kernel)
-    return best[2], best[1], float(np.sqrt(best[0]))
+    parts = np.stack([model[_FITTED], anatomy], axis=1) * (weight / power[_FITTED])[:, None]
+    share = _not_negative(parts, weight)
+    return _Fit(float(share[0]), float(np.sqrt(np.sum((parts @ share - weight) ** 2))))
 
 
 def _not_negative(parts: _Floats, wanted: _Floats) -> _Floats:
