@@ -79,7 +79,7 @@ def sector_variance(
         raise ValueError(f"at least two sectors are needed, got {sectors}")
     if dose is not None:
         check_dose(dose)
-    integrals, geometry = _coarse_integrals(pixels, spacing, scan.beam.water)
+    integrals, geometry = coarse_integrals(pixels, spacing, scan.beam.water)
     quanta = scan.beam.quanta(integrals, geometry.positions)
     noise = scan.beam.electronic_noise
     rays = log_variance(quanta, noise) if dose is None else excess_variance(quanta, dose, noise)
@@ -93,10 +93,18 @@ def sector_variance(
     return np.asarray(means * (gain * short), np.float32)
 
 
-def _coarse_integrals(
-    pixels: FloatArray, spacing: float, water: float
-) -> tuple[FloatArray, ParallelGeometry]:
-    """Project a slice reduced to about 128 x 128."""
+def coarse_integrals(pixels: FloatArray, spacing: float, water: float) -> tuple[FloatArray, ParallelGeometry]:
+    """Project a slice reduced to about 128 x 128, in 120 views.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (rows, columns)
+        HU.
+    spacing : float
+        Side of a pixel, mm.
+    water : float
+        Attenuation of water, 1/mm.
+    """
     factor = max(1, round(max(pixels.shape) / _COARSE))
     pad = [(0, -n % factor) for n in pixels.shape]
     water_is_one = np.pad(np.maximum(pixels, -1000) / 1000 + 1, pad)

@@ -16,6 +16,7 @@ FLOOR: float = 1.0
 
 _MANY = 400.0
 _CURRENTS = (0.4, 2.5)
+_SLICE_CURRENTS = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Beam:
         0 for a constant current; 1 for a current proportional to the root of the attenuation of
         each view, which gives the least noise in the middle of an ellipse (Gies et al., Med Phys 26
         (1999) 2235).
+    slice_modulation : float
+        0 for the same mean current in every slice; 1 for a current proportional to the attenuation
+        of the slice, which makes the noise the same along the patient.
+    usual_attenuation : float
+        Line integral (the highest of each view, averaged over the views) of a slice that gets the
+        current of `flux`.
     water : float
         Attenuation of water at the effective energy, 1/mm.
     """
@@ -46,6 +53,8 @@ class Beam:
     bowtie: float = 0.5
     bowtie_mm: float = 320.0
     tube_modulation: float = 0.7
+    slice_modulation: float = 0.0
+    usual_attenuation: float = 6.0
     water: float = 0.0193
 
     def __post_init__(self) -> None:
@@ -53,8 +62,9 @@ class Beam:
             raise ValueError("flux, bowtie_mm and water must be positive")
         if not 0 <= self.electronic_noise < math.inf:
             raise ValueError(f"electronic_noise must not be negative, got {self.electronic_noise:g}")
-        if not (0 <= self.bowtie <= 1 and 0 <= self.tube_modulation <= 1):
-            raise ValueError("bowtie and tube_modulation lie between 0 and 1")
+        for name in ("bowtie", "tube_modulation", "slice_modulation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} lies between 0 and 1, got {getattr(self, name):g}")
 
     def quanta(self, integrals: FloatArray, positions: npt.NDArray[np.float64]) -> FloatArray:
         """Return the mean quanta of every ray at dose 1.
@@ -82,11 +92,12 @@ class Beam:
         return np.asarray(np.exp(-self.bowtie * self.water * (2 * radius - chord)))
 
     def current(self, integrals: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the tube current of each view, with mean 1, within the range of a tube."""
+        """Return the tube current of each view over that of `flux`, within the range of a tube."""
         highest = integrals.max(axis=1).astype(np.float64)
         relative = np.exp(0.5 * self.tube_modulation * (highest - highest.mean()))
         limited = np.clip(relative, *_CURRENTS)
-        return np.asarray(limited / limited.mean())
+        whole = np.exp(self.slice_modulation * (highest.mean() - self.usual_attenuation))
+        return np.asarray(limited / limited.mean() * np.clip(whole, *_SLICE_CURRENTS))
 
 
 def log_variance(quanta: FloatArray, electronic_noise: float) -> FloatArray:
