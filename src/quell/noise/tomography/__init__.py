@@ -1,0 +1,1 @@
+"""Projection and reconstruction: what the noise models of tomography stand on."""
