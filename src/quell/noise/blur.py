@@ -35,3 +35,23 @@ def blur_matrix(size: int, sigma: float) -> FloatArray:
     place = np.arange(size)
     matrix: FloatArray = kernel[size + place[:, None] - place].astype(np.float32)
     return matrix
+
+
+def blur_slices(stack: FloatArray, sigma: tuple[float, float]) -> FloatArray:
+    """Convolve each slice with a Gaussian.
+
+    Parameters
+    ----------
+    stack : ndarray of float32, shape (..., y, x)
+    sigma : tuple of float
+        Standard deviations along y and x in pixels.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        What is blurred beyond the border is lost.
+    """
+    if max(sigma) <= 0:
+        return stack
+    rows, columns = (blur_matrix(n, s) for n, s in zip(stack.shape[-2:], sigma, strict=True))
+    return np.asarray(np.matmul(np.matmul(rows, stack), columns), np.float32)

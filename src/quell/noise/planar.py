@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
-from quell.noise.blur import SIGMA_OF_FWHM, blur_matrix
+from quell.noise.blur import SIGMA_OF_FWHM, blur_slices
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
 from quell.noise.counting import Dispersion, dispersion, rescaled_at, thin_counts
 
@@ -259,8 +259,5 @@ def _check_truth(truth: Image, dose: float) -> None:
 
 def _blurred(expected: FloatArray, spacing: tuple[float, float], width: float) -> FloatArray:
     """Convolve each frame with a Gaussian whose full width at half maximum is `width`, in mm."""
-    rows, columns = (
-        blur_matrix(size, width * SIGMA_OF_FWHM / step)
-        for size, step in zip(expected.shape[1:], spacing, strict=True)
-    )
-    return np.asarray(rows @ expected @ columns, np.float32)
+    sigma = width * SIGMA_OF_FWHM
+    return blur_slices(expected, (sigma / spacing[0], sigma / spacing[1]))

@@ -1,0 +1,296 @@
+"""Noise of PET: counts of a ring of detectors, reconstructed by expectation maximisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quell.errors import InputError
+from quell.image import FloatArray, Image, Modality
+from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
+from quell.noise.pet_calibration import ScanSettings, filter_axially, match_grains
+from quell.noise.tomography.outline import body_outline, round_field
+from quell.noise.tomography.ring_bed import RingBed
+from quell.noise.tomography.ring_scan import RingScan, stacked, together
+
+WATER_511 = 0.0096
+"""Attenuation of water at 511 keV, 1/mm."""
+
+COUNTS_PER_SLICE = 1e6
+"""Prompts of a slice in `acquire`, and where those of an image cannot be found."""
+
+POST_FILTER_MM = 4.0
+AXIAL_FILTER = 0.25
+
+_UNIFORM_WATER = "The attenuation map is unknown: water was assumed within the outline of the activity."
+
+
+@dataclass(frozen=True, eq=False)
+class PETNoise:
+    """Noise of PET reconstructed by expectation maximisation.
+
+    Slices are scanned and reconstructed each by itself, in two dimensions; neighbours are then mixed
+    along the axis as much as those of the image are.
+
+    Attributes
+    ----------
+    counts_per_slice : float or None
+        Prompts of a slice in the mean, at dose 1. None: as many as give the noise found in the image
+        (`acquire`: `COUNTS_PER_SLICE`).
+    resolution_mm : float
+        Full width at half maximum of the detectors, known to the reconstruction.
+    scatter_fraction : float
+        Scatter over scatter and trues.
+    randoms_fraction : float
+        Randoms over prompts.
+    iterations, subsets : int
+        Of the ordered-subsets expectation maximisation.
+    post_filter_mm : float or None
+        Full width at half maximum of the Gaussian filter after it. None: as the grains in the image show
+        (`acquire`: `POST_FILTER_MM`).
+    axial_filter : float or None
+        Weight of each neighbouring slice over that of the slice itself; 0.25 is the filter 1-4-1. None: as
+        the correlation of slices shows (`acquire`: `AXIAL_FILTER`).
+    attenuation : ndarray of float32, shape of the image, optional
+        At 511 keV, 1/mm. None: water within the outline of the activity.
+    """
+
+    counts_per_slice: float | None = None
+    resolution_mm: float = 5.0
+    scatter_fraction: float = 0.35
+    randoms_fraction: float = 0.3
+    iterations: int = 2
+    subsets: int = 21
+    post_filter_mm: float | None = None
+    axial_filter: float | None = None
+    attenuation: FloatArray | None = None
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.PT
+
+    @property
+    def dose_means(self) -> str:
+        """What a dose of 0.25 is."""
+        return "fraction of the counts, hence of the time (of the injected activity at equal randoms)"
+
+    def check(self, image: Image) -> tuple[str, ...]:
+        """Say what stands against simulating from this image.
+
+        Raises
+        ------
+        InputError
+            If the image is no PET image, has no spacing, no activity or values that are no numbers, or
+            `attenuation` does not fit it.
+        """
+        if image.modality is not Modality.PT:
+            raise InputError(image.name, f"PET noise is for PET images, this is {image.modality.value}")
+        if not image.geometry.known:
+            raise InputError(image.name, "the spacing is unknown, and with it how much the body attenuates")
+        measured = image.voxels if image.padding is None else image.voxels[~image.padding]
+        if not np.isfinite(measured).all() or measured.max(initial=0) <= 0:
+            raise InputError(image.name, "there is no activity in the image, or values that are no numbers")
+        if self.attenuation is not None and self.attenuation.shape != image.shape:
+            raise InputError(
+                image.name, f"the attenuation map has shape {self.attenuation.shape}, the image {image.shape}"
+            )
+        return tuple(_doubts(image))
+
+    def calibrate(self, image: Image) -> PETNoise:
+        """Return this model with the counts and the filters that give the noise found in an image.
+
+        Parameters
+        ----------
+        image : Image
+
+        Returns
+        -------
+        PETNoise
+            Fields that were set stay as they are.
+
+        Raises
+        ------
+        InputError
+            As `check` does, and if too little of the image is active to measure noise in.
+        """
+        self.check(image)
+        known = self._settings()
+        fixed = frozenset(name for name in vars(known) if getattr(self, name) is not None)
+        if not image.volume:
+            # Frames and a single slice have no neighbours to mix with.
+            known, fixed = replace(known, axial_filter=0.0), fixed | {"axial_filter"}
+        if len(fixed) == len(vars(known)):
+            return replace(self, **vars(known))
+        gaps = image.gaps if image.volume else tuple(range(image.shape[0]))
+        found = match_grains(self._bed(image), gaps, known, fixed)
+        if found is None:
+            raise InputError(image.name, "its noise cannot be told from structure")
+        return replace(self, **vars(found))
+
+    def simulate(self, image: Image, dose: float, rng: np.random.Generator) -> Simulated:
+        """Return the image at a lower dose.
+
+        The image is projected and counted; the counts are thinned, and the difference of the two
+        reconstructions is added to the image, which so keeps its resolution and its own noise.
+
+        Parameters
+        ----------
+        image : Image
+            Reconstructed activity in any units.
+        dose : float
+            Share of the counts, in (0, 1].
+        rng : numpy.random.Generator
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        ValueError
+            If the dose is outside (0, 1].
+        QuellError
+            If SciPy is not installed.
+        """
+        check_dose(dose)
+        warnings = self.check(image)
+        model, more = self._fitted(image)
+        if dose == 1:
+            return Simulated(image, model._parameters(dose), warnings + more)
+        bed, settings = model._bed(image), model._settings()
+
+        def work(scan: RingScan) -> FloatArray:
+            return _thinned_difference(scan, dose, model.iterations, rng)
+
+        change = bed.through(work, bed.gain(settings.counts_per_slice), settings.post_filter_mm)
+        if image.volume:
+            change = filter_axially(change, settings.axial_filter, image.gaps)
+        # No activity is negative; values that were are left as they are.
+        voxels = np.maximum(image.voxels + change, np.minimum(image.voxels, 0))
+        return Simulated(_masked(image, voxels), model._parameters(dose), warnings + more)
+
+    def acquire(self, truth: Image, dose: float, rng: np.random.Generator) -> Simulated:
+        """Return the image that is reconstructed from a scan of an activity.
+
+        Parameters
+        ----------
+        truth : Image
+            Activity in any units, not negative, on the grid of the image.
+        dose : float
+            Any positive number; 1 stands for `counts_per_slice`.
+        rng : numpy.random.Generator
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        ValueError
+            If the dose is not positive.
+        QuellError
+            If SciPy is not installed.
+        """
+        if not dose > 0:
+            raise ValueError(f"a dose is positive, got {dose:g}")
+        truth = replace(truth, modality=Modality.PT)
+        self.check(truth)
+        bed, settings = self._bed(truth), self._settings()
+
+        def work(scan: RingScan) -> FloatArray:
+            return scan.reconstruct(scan.measure(rng), self.iterations)
+
+        voxels = bed.through(work, dose * bed.gain(settings.counts_per_slice), settings.post_filter_mm)
+        if truth.volume:
+            voxels = filter_axially(voxels, settings.axial_filter, truth.gaps)
+        warnings = (_UNIFORM_WATER,) if self.attenuation is None else ()
+        return Simulated(_masked(truth, voxels), self._parameters(dose), warnings)
+
+    def estimate(self, image: Image) -> NoiseEstimate:
+        """Measure the noise in an image, from the image alone."""
+        from quell.noise.estimation import estimate_noise
+
+        found: NoiseEstimate = estimate_noise(image)
+        return found
+
+    def _fitted(self, image: Image) -> tuple[PETNoise, tuple[str, ...]]:
+        """Return the model with all settings known, and what is approximate about them."""
+        try:
+            model = self.calibrate(image)
+        except InputError as error:
+            return self, (f"The counts were taken to be {COUNTS_PER_SLICE:.0f} a slice: {error.reason}.",)
+        told = "The image alone was given: its slices were scanned each by itself"
+        if self.counts_per_slice is not None:
+            return model, (f"{told}.",)
+        return model, (f"{told}, with the counts that its noise speaks for.",)
+
+    def _settings(self) -> ScanSettings:
+        counts, post, axial = self.counts_per_slice, self.post_filter_mm, self.axial_filter
+        return ScanSettings(
+            COUNTS_PER_SLICE if counts is None else counts,
+            POST_FILTER_MM if post is None else post,
+            AXIAL_FILTER if axial is None else axial,
+        )
+
+    def _bed(self, image: Image) -> RingBed:
+        activity = np.maximum(image.voxels, 0)
+        if image.padding is not None:
+            activity[image.padding] = 0
+        body = body_outline(activity)
+        if self.attenuation is not None:
+            attenuation = self.attenuation.astype(np.float32)
+        elif _uncorrected(image):
+            attenuation = np.zeros_like(activity)
+        else:
+            attenuation = body * np.float32(WATER_511)
+        return RingBed(
+            activity,
+            attenuation,
+            round_field(body),
+            image.geometry.spacing[1],
+            self.resolution_mm,
+            (self.scatter_fraction, self.randoms_fraction),
+            self.iterations,
+            self.subsets,
+        )
+
+    def _parameters(self, dose: float) -> dict[str, float | int | str]:
+        return {
+            "model": "thinned difference of OSEM, slice by slice",
+            "dose": dose,
+            **vars(self._settings()),
+            "resolution_mm": self.resolution_mm,
+            "scatter_fraction": self.scatter_fraction,
+            "randoms_fraction": self.randoms_fraction,
+            "iterations": self.iterations,
+            "subsets": self.subsets,
+            "attenuation": "uniform water" if self.attenuation is None else "given",
+        }
+
+
+def _thinned_difference(scan: RingScan, dose: float, iterations: int, rng: np.random.Generator) -> FloatArray:
+    """Return the reconstruction of thinned counts less that of all counts, (P, slices)."""
+    full = scan.measure(rng)
+    low = tuple(rng.binomial(part.astype(np.int64), dose).astype(np.float32) for part in full)
+    both = together(scan, scan.at(dose)).reconstruct(stacked(full, low), iterations)
+    slices = both.shape[1] // 2
+    return both[:, slices:] - both[:, :slices]
+
+
+def _masked(image: Image, voxels: FloatArray) -> Image:
+    """Return the image with other voxels, its padding as it was."""
+    if image.padding is not None:
+        voxels = np.where(image.padding, image.voxels, voxels)
+    return image.with_voxels(voxels.astype(np.float32))
+
+
+def _uncorrected(image: Image) -> bool:
+    """Whether the source says that attenuation was not corrected."""
+    return bool(image.acquisition.corrections) and "ATTN" not in image.acquisition.corrections
+
+
+def _doubts(image: Image) -> Iterator[str]:
+    """Yield what makes the noise of an image unlike the model's."""
+    words = image.acquisition.reconstruction.upper()
+    if "LEARN" in words:
+        yield "The image was reconstructed by a network, whose noise this model does not make."
+    elif any(name in words for name in ("FBP", "FILTERED", "BACKPROJ", "FORE", "RP")):
+        yield "The image may be a filtered back-projection; the noise that is added is that of OSEM."

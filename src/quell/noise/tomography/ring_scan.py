@@ -1,0 +1,134 @@
+"""A PET scan of slices: expected counts, measured counts, and the activity reconstructed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quell.image import FloatArray
+from quell.noise.blur import blur_matrix
+from quell.noise.tomography.osem import osem
+from quell.noise.tomography.system_matrix import RingSystem
+
+BySubset = tuple[FloatArray, ...]
+"""One array for each subset of views, shape (views of it x bins, slices)."""
+
+_TINY = np.float32(1e-30)
+
+
+@dataclass(frozen=True, eq=False)
+class RingScan:
+    """What a ring expects to count of some slices: ``y ~ Poisson(factors * H x + background)``.
+
+    Attributes
+    ----------
+    system : RingSystem
+    factors : tuple of ndarray
+        Counts per unit of the blurred strip integral: attenuation times what the scan collects.
+    trues, background : tuple of ndarray
+        Expected counts from the activity, and from scatter and randoms.
+    """
+
+    system: RingSystem
+    factors: BySubset
+    trues: BySubset
+    background: BySubset
+
+    @property
+    def expected(self) -> BySubset:
+        """Expected prompts."""
+        return tuple(t + b for t, b in zip(self.trues, self.background, strict=True))
+
+    @property
+    def prompts(self) -> npt.NDArray[np.float64]:
+        """Expected prompts of each slice."""
+        return _totals(self.expected)
+
+    def at(self, dose: float) -> RingScan:
+        """Return the scan of `dose` times the duration."""
+        return RingScan(
+            self.system,
+            _scaled(self.factors, dose),
+            _scaled(self.trues, dose),
+            _scaled(self.background, dose),
+        )
+
+    def measure(self, rng: np.random.Generator) -> BySubset:
+        """Draw the counts of one scan."""
+        return tuple(rng.poisson(part).astype(np.float32) for part in self.expected)
+
+    def reconstruct(self, counts: Sequence[FloatArray], iterations: int) -> FloatArray:
+        """Return the activity (P, slices) that ordered-subsets expectation maximisation finds."""
+        factors, system = self.factors, self.system
+
+        def forward(activity: FloatArray, subset: int) -> FloatArray:
+            rays = system.forward(activity, subset)
+            rays *= factors[subset]
+            return rays
+
+        def back(rays: FloatArray, subset: int) -> FloatArray:
+            return system.back(rays * factors[subset], subset)
+
+        return osem(counts, self.background, forward, back, self._even_activity(), iterations)
+
+    def _even_activity(self) -> FloatArray:
+        """Return the even activity that gives as many trues as are expected, to start from."""
+        ones = np.ones((len(self.system.pixels), 1), np.float32)
+        seen = tuple(self.system.forward(ones, s) * part for s, part in enumerate(self.factors))
+        level = _totals(self.trues) / np.maximum(_totals(seen), _TINY)
+        return ones * np.maximum(level, _TINY).astype(np.float32)
+
+
+def together(*scans: RingScan) -> RingScan:
+    """Put the slices of several scans of one system side by side."""
+    factors, trues, background = zip(*((s.factors, s.trues, s.background) for s in scans), strict=True)
+    return RingScan(scans[0].system, stacked(*factors), stacked(*trues), stacked(*background))
+
+
+def stacked(*parts: BySubset) -> BySubset:
+    """Put slices side by side, subset by subset."""
+    return tuple(np.concatenate(subset, axis=1) for subset in zip(*parts, strict=True))
+
+
+def ring_scan(
+    system: RingSystem,
+    activity: FloatArray,
+    attenuation: FloatArray,
+    fractions: tuple[float, float],
+    scatter_sigma: float,
+) -> RingScan:
+    """Describe the scan of some slices that counts one true event per unit of strip integral.
+
+    Parameters
+    ----------
+    system : RingSystem
+    activity : ndarray of float32, shape (P, slices)
+    attenuation : ndarray of float32, shape (P, slices)
+        Per pixel width.
+    fractions : tuple of float
+        Scatter over scatter and trues; randoms over prompts. Randoms are spread evenly over the strips.
+    scatter_sigma : float
+        Standard deviation in pixels by which scatter is wider than the trues.
+    """
+    scatter_fraction, randoms_fraction = fractions
+    factors = tuple(np.exp(-system.project(attenuation, s)) for s in range(system.subsets))
+    trues = tuple(system.forward(activity, s) * part for s, part in enumerate(factors))
+    smear = blur_matrix(system.bins, scatter_sigma)
+    wide = tuple(np.matmul(smear, p.reshape(-1, system.bins, p.shape[1])).reshape(p.shape) for p in trues)
+    scattered = _totals(trues) * scatter_fraction / (1 - scatter_fraction)
+    randoms = (_totals(trues) + scattered) * randoms_fraction / (1 - randoms_fraction)
+    gain = (scattered / np.maximum(_totals(wide), _TINY)).astype(np.float32)
+    even = (randoms / (system.views * system.bins)).astype(np.float32)
+    return RingScan(system, factors, trues, tuple(part * gain + even for part in wide))
+
+
+def _totals(parts: BySubset) -> npt.NDArray[np.float64]:
+    """Sum over all rays, shape (slices,)."""
+    return np.asarray(sum(part.sum(axis=0, dtype=np.float64) for part in parts))
+
+
+def _scaled(parts: BySubset, factor: float) -> BySubset:
+    return tuple(part * np.float32(factor) for part in parts)
