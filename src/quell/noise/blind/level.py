@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from quell.image import BoolArray, FloatArray, Image
+from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.noise.blind.cosine import coefficients, variances
 from quell.noise.blind.plain import band_weights
 from quell.noise.blind.regions import signal_floor
@@ -31,6 +31,10 @@ Array = npt.NDArray[np.float64]
 BLOCK = 8
 """Side of a block in pixels, as in the noise map of the denoiser."""
 
+LOOKED_AT = 48
+"""Long volumes are looked at in about this many slices, evenly spread."""
+
+_RECONSTRUCTED, _COUNTED = 0.87, 0.5
 _LIMIT = 1.5
 _NEAR, _FAR, _STRIDE = 2, 5, 4
 _LOWER, _LOWER_TO_MEAN = 0.35, 0.385
@@ -71,7 +75,42 @@ class Blocks:
     offset: float
 
 
-def measure_blocks(image: Image, slices: npt.NDArray[np.intp], autocovariance: Array) -> Blocks:
+def level_map(image: Image, autocovariance: Array, pixels: FloatArray | None = None) -> FloatArray:
+    """Return the local level of the noise on the grid of blocks, shape (z, rows, columns).
+
+    Parameters
+    ----------
+    image : Image
+    autocovariance : ndarray, shape (n, n)
+        Of the noise, in any scale.
+    pixels : ndarray of float32, shape (z, y, x), optional
+        What the noise is measured in, where it is not the image itself (a difference of repeats).
+    """
+    depth = image.shape[0]
+    chosen = np.unique(np.linspace(0, depth - 1, min(depth, LOOKED_AT)).round().astype(np.intp))
+    blocks = measure_blocks(image, chosen, autocovariance, pixels)
+    level = smooth_level(blocks, neighbours=image.volume, power=_expected_power(image))
+    if len(chosen) < depth:
+        after = np.clip(np.searchsorted(chosen, np.arange(depth)), 1, len(chosen) - 1)
+        before = after - 1
+        share = (np.arange(depth) - chosen[before]) / (chosen[after] - chosen[before])
+        level = (1 - share)[:, None, None] * level[before] + share[:, None, None] * level[after]
+    return level.astype(np.float32)
+
+
+def _expected_power(image: Image) -> float | None:
+    """Return the power of the mean that the level goes with where counts are behind it."""
+    if image.modality is Modality.PT or (image.modality is Modality.NM and image.volume):
+        return _RECONSTRUCTED
+    return _COUNTED if image.modality is Modality.NM else None
+
+
+def measure_blocks(
+    image: Image,
+    slices: npt.NDArray[np.intp],
+    autocovariance: Array,
+    pixels: FloatArray | None = None,
+) -> Blocks:
     """Measure the level in every block of some slices.
 
     Parameters
@@ -80,11 +119,15 @@ def measure_blocks(image: Image, slices: npt.NDArray[np.intp], autocovariance: A
     slices : ndarray of int
     autocovariance : ndarray, shape (n, n)
         Of the noise, in any scale; see `quell.noise.blind.cosine.variances`.
+    pixels : ndarray of float32, shape (z, y, x), optional
+        See `level_map`.
     """
     expected = variances(autocovariance / autocovariance[0, 0], BLOCK)
     weights = band_weights(expected, np.add.outer(np.arange(BLOCK), np.arange(BLOCK)) >= 2)
-    measured = [_measure(padded_slice(image.voxels, z), expected, weights) for z in slices]
-    mean, level, rms = (np.stack(parts) for parts in zip(*measured, strict=True))
+    source = image.voxels if pixels is None else pixels
+    measured = [_measure(padded_slice(source, z), expected, weights) for z in slices]
+    level, rms = (np.stack(parts) for parts in zip(*measured, strict=True))
+    mean = np.stack([block_means(image, z) for z in slices])
     usable = (level > 0) & (rms > 0)
     if image.padding is not None:
         blank = np.stack([blocks_of(padded_slice(image.padding, z)).any((2, 3)) for z in slices])
@@ -176,15 +219,20 @@ def padded_slice(voxels: npt.NDArray[Any], z: int) -> npt.NDArray[Any]:
     return np.pad(voxels[z], extra, mode="symmetric")
 
 
-def _measure(pixels: FloatArray, expected: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Return mean, robust level and root mean square of the blocks of one slice."""
+def block_means(image: Image, z: int) -> Array:
+    """Return the mean of every block of a slice."""
+    return np.asarray(blocks_of(padded_slice(image.voxels, z)).mean(axis=(2, 3), dtype=np.float64))
+
+
+def _measure(pixels: FloatArray, expected: Array, weights: Array) -> tuple[Array, Array]:
+    """Return robust level and root mean square of the blocks of one slice."""
     blocks = blocks_of(pixels).astype(np.float64)
-    mean = blocks.mean(axis=(2, 3))
-    scaled = np.abs(coefficients(blocks - mean[..., None, None])) / np.sqrt(expected)
+    blocks -= blocks.mean(axis=(2, 3), keepdims=True)
+    scaled = np.abs(coefficients(blocks)) / np.sqrt(expected)
     rms = np.sqrt((scaled**2 * weights).sum(axis=(2, 3)))
     # Blocks that stick to one value have nothing to tell.
     constant = np.ptp(blocks, axis=(2, 3)) == 0
-    return mean, np.where(constant, 0.0, power_mean(scaled, weights)), rms
+    return np.where(constant, 0.0, power_mean(scaled, weights)), rms
 
 
 def _scatter(log_level: Array) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from quell.image import BoolArray, FloatArray, Image, Modality
+
+Place: TypeAlias = tuple[int, slice, slice]
 
 PATCH = 128
 """Side in pixels of the patches of images that are too large to be looked at whole."""
@@ -69,24 +71,35 @@ def signal_floor(image: Image) -> float:
     return float(low + _SIGNAL * (high - low))
 
 
-def patches(image: Image, difference: bool) -> tuple[Patch, ...]:
+def patches(image: Image, pixels: FloatArray | None = None) -> tuple[Patch, ...]:
     """Choose the patches to look at, the same ones every time.
 
     Parameters
     ----------
     image : Image
-    difference : bool
-        Look at differences of neighbouring slices, in which most of the anatomy cancels.
+    pixels : ndarray of float32, shape (z, y, x), optional
+        What to look at where it is not the image itself (a difference of repeats).
     """
-    places = list(_places(image, difference))
-    if len(places) > _PATCHES and image.voxels.size > _WHOLE:
-        floor = signal_floor(image)
-        shares = [float((_cut(image.voxels, place)[::8, ::8] > floor).mean()) for place in places]
-        places = [place for place, share in zip(places, shares, strict=True) if share > 0.5] or places
-        generator = np.random.default_rng(0)
-        kept = generator.permutation(len(places))[:_PATCHES]
-        places = [places[i] for i in sorted(kept)]
-    return tuple(_patch(image, place, difference) for place in places)
+    source = image.voxels if pixels is None else pixels
+    found = []
+    for place in _chosen(image, range(image.shape[0])):
+        shown = _cut(image.voxels, place)
+        usable = np.ones(shown.shape, bool) if image.padding is None else ~_cut(image.padding, place)
+        found.append(Patch(_cut(source, place), usable, shown))
+    return tuple(found)
+
+
+def difference_patches(image: Image) -> tuple[Patch, ...]:
+    """Choose patches of the differences of neighbouring slices, in which most anatomy cancels."""
+    starts = [z for z in range(image.shape[0] - 1) if z not in image.gaps]
+    found = []
+    for z, y, x in _chosen(image, starts):
+        shown, other = _cut(image.voxels, (z, y, x)), _cut(image.voxels, (z + 1, y, x))
+        usable = np.ones(shown.shape, bool)
+        if image.padding is not None:
+            usable = ~_cut(image.padding, (z, y, x)) & ~_cut(image.padding, (z + 1, y, x))
+        found.append(Patch((shown - other) / np.float32(np.sqrt(2)), usable, shown))
+    return tuple(found)
 
 
 def cut(found: tuple[Patch, ...], n: int, floor: float, allowed: tuple[BoolArray, ...] | None) -> Regions:
@@ -115,33 +128,22 @@ def cut(found: tuple[Patch, ...], n: int, floor: float, allowed: tuple[BoolArray
     return Regions(stack - stack.mean(axis=(1, 2), keepdims=True), tuple(chosen))
 
 
-def _places(image: Image, difference: bool) -> Iterator[tuple[int, slice, slice]]:
-    depth, rows, columns = image.shape
-    whole = image.voxels.size <= _WHOLE
-    for z in range(depth - difference):
-        if difference and z in image.gaps:
-            continue
-        for y in range(0, 1 if whole else max(1, rows // PATCH)):
-            for x in range(0, 1 if whole else max(1, columns // PATCH)):
-                if whole:
-                    yield z, slice(0, rows), slice(0, columns)
-                else:
-                    yield z, slice(y * PATCH, (y + 1) * PATCH), slice(x * PATCH, (x + 1) * PATCH)
+def _chosen(image: Image, slices: Sequence[int]) -> list[Place]:
+    """Return whole slices, or of large images a fixed choice of patches that show the patient."""
+    _, rows, columns = image.shape
+    if image.voxels.size <= _WHOLE:
+        return [(z, slice(0, rows), slice(0, columns)) for z in slices]
+    tops = [slice(y, y + PATCH) for y in range(0, max(1, rows - PATCH + 1), PATCH)]
+    lefts = [slice(x, x + PATCH) for x in range(0, max(1, columns - PATCH + 1), PATCH)]
+    places = [(z, y, x) for z in slices for y in tops for x in lefts]
+    floor = signal_floor(image)
+    shares = [float((_cut(image.voxels, place)[::8, ::8] > floor).mean()) for place in places]
+    shown = [place for place, share in zip(places, shares, strict=True) if share > 0.5] or places
+    kept = np.random.default_rng(0).permutation(len(shown))[:_PATCHES]
+    return [shown[i] for i in sorted(kept)]
 
 
-def _patch(image: Image, place: tuple[int, slice, slice], difference: bool) -> Patch:
-    shown = _cut(image.voxels, place)
-    usable = np.ones(shown.shape, bool) if image.padding is None else ~_cut(image.padding, place)
-    if not difference:
-        return Patch(shown, usable, shown)
-    z, y, x = place
-    other = _cut(image.voxels, (z + 1, y, x))
-    if image.padding is not None:
-        usable = usable & ~_cut(image.padding, (z + 1, y, x))
-    return Patch((shown - other) / np.float32(np.sqrt(2)), usable, shown)
-
-
-def _cut(array: npt.NDArray[Any], place: tuple[int, slice, slice]) -> npt.NDArray[Any]:
+def _cut(array: npt.NDArray[Any], place: Place) -> npt.NDArray[Any]:
     z, y, x = place
     return array[z][y, x]
 
