@@ -1,0 +1,84 @@
+"""The spectrum of the noise from the plain regions of patches, small regions first, then larger ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quell.image import BoolArray
+from quell.noise.blind.plain import Plain, find_plain
+from quell.noise.blind.regions import Patch, Regions, cut
+
+Array = npt.NDArray[np.float64]
+
+SIDES = (16, 32)
+"""Sides in pixels of the regions: the small ones tell where the large ones may lie."""
+
+ENOUGH = 20
+"""Regions that make a large side worth its while."""
+
+_FEWEST = 8
+_SHARE = 0.06
+_NEAR_PLAIN = 2.2
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A noise power spectrum in pixels.
+
+    Attributes
+    ----------
+    power : ndarray, shape (n, n)
+        In the order of an FFT; the mean is the variance of a typical plain region.
+    regions : int
+        Number of regions that were averaged.
+    level : float
+        Median standard deviation of these regions, robust against structure.
+    """
+
+    power: Array
+    regions: int
+    level: float
+
+
+def shape_of(found: tuple[Patch, ...], floor: float) -> Shape | None:
+    """Return the spectrum of the noise of some patches, or None where too little of them is plain.
+
+    Parameters
+    ----------
+    found : tuple of Patch
+    floor : float
+        Regions whose mean lies above show the patient.
+    """
+    allowed: tuple[BoolArray, ...] | None = None
+    result = None
+    for side in SIDES:
+        regions = cut(found, side, floor, allowed)
+        fewest = _FEWEST if result is None else max(ENOUGH, _SHARE * result.regions)
+        if len(regions.values) < fewest:
+            break
+        plain = find_plain(regions.values)
+        chosen = plain.averaged
+        result = Shape(plain.power, int(chosen.sum()), float(np.median(plain.level[chosen])))
+        allowed = _within_plain(regions, plain)
+    return result
+
+
+def _within_plain(regions: Regions, plain: Plain) -> tuple[BoolArray, ...]:
+    """Return the places for regions twice as large in which all regions of this size are plain."""
+    near, start, allowed = plain.deviation < _NEAR_PLAIN, 0, []
+    for mask in regions.chosen:
+        stop = start + int(mask.sum())
+        grid = mask.copy()
+        grid[mask] = near[start:stop]
+        start = stop
+        rows, columns = (max(0, (n - 1) // 2) for n in grid.shape)
+        parts = [
+            grid[dy : dy + 2 * rows : 2, dx : dx + 2 * columns : 2][:rows, :columns]
+            for dy in range(3)
+            for dx in range(3)
+        ]
+        allowed.append(np.logical_and.reduce(parts))
+    return tuple(allowed)
