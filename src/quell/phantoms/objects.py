@@ -123,20 +123,20 @@ _KINDS = (
     *(
         ObjectKind(
             f"anatomy-{name}",
-            f"random {what} with lesions",
+            f"random {what}",
             "anatomy",
             function,
             random=True,
             needs_scipy=True,
         )
         for name, what, function in (
-            ("ct", "trunk or limb as CT shows it", "anatomy_ct"),
-            ("mr", "trunk or limb as MR shows it", "anatomy_mr"),
-            ("pet", "trunk with uptake and attenuation", "anatomy_pet"),
-            ("spect", "trunk with uptake and attenuation", "anatomy_spect"),
-            ("nm", "planar uptake", "anatomy_nm"),
-            ("us", "layered tissue", "anatomy_us"),
-            ("xr", "projection of a chest or of bones", "anatomy_xr"),
+            ("ct", "trunk or limb as CT shows it, with lesions", "anatomy_ct"),
+            ("mr", "trunk or limb as MR shows it, with lesions", "anatomy_mr"),
+            ("pet", "trunk with uptake, attenuation and hot lesions", "anatomy_pet"),
+            ("spect", "trunk with uptake, attenuation and hot lesions", "anatomy_spect"),
+            ("nm", "planar uptake with hot lesions", "anatomy_nm"),
+            ("us", "layered tissue with lesions", "anatomy_us"),
+            ("xr", "projection of a chest or of bones, with lesions", "anatomy_xr"),
         )
     ),
 )
