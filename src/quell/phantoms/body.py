@@ -16,11 +16,33 @@ from quell.phantoms.tubes import along, tube_coverage
 _PARTS = {"chest": chest, "abdomen": abdomen, "pelvis": pelvis}
 
 
-def draw_body(rng: np.random.Generator, shape: tuple[int, int, int], distance: float) -> Canvas:
-    """Draw a chest, an abdomen, a pelvis or a limb; values in HU/1000 or MR signal."""
-    ct = rng.random() < 0.65
+def draw_body(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    distance: float,
+    *,
+    ct: bool | None = None,
+    whole: bool = False,
+) -> Canvas:
+    """Draw a chest, an abdomen, a pelvis or a limb; values in HU/1000 or MR signal.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (slices, rows, columns)
+    distance : float
+        Of neighbouring slices, pixels.
+    ct : bool, optional
+        Whether as CT shows it; at random by default.
+    whole : bool
+        Whether the body has to end within the image.
+    """
+    drawn = rng.random() < 0.65
+    ct = drawn if ct is None else ct
     palette = ct_palette(rng) if ct else mr_palette(rng)
     share = float(np.exp(rng.uniform(np.log(0.42), np.log(1.3))))
+    if whole:
+        share = 0.36 + 0.05 * share
     loose = max(0.0, 1 - 0.45 / share)
     canvas = new_canvas(
         rng,

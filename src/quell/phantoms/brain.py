@@ -47,9 +47,9 @@ def draw_brain(rng: np.random.Generator, shape: tuple[int, int, int], distance: 
         paint(canvas, head, p[name], inset=inset * scale, edge=rng.uniform(1, 2))
     if head is not None:
         shallow = np.float32((scalp + skull + rng.uniform(0.005, 0.03)) * scale)
-        _cortex(scene, head._replace(depth=head.depth - shallow))
-    _ventricles(scene)
-    _vessels(scene, scene.cover(head, inset=(scalp + skull) * scale))
+        cortex(scene, head._replace(depth=head.depth - shallow))
+    ventricles(scene)
+    vessels(scene, scene.cover(head, inset=(scalp + skull) * scale))
     step = abs(p["grey"] - p["white"])
     where = scene.cover(head, inset=(scalp + skull + 0.1) * scale) > 0.9
     count = int(rng.integers(0, 12))
@@ -61,7 +61,7 @@ def draw_brain(rng: np.random.Generator, shape: tuple[int, int, int], distance: 
     return canvas
 
 
-def _cortex(scene: Scene, brain: Region) -> None:
+def cortex(scene: Scene, brain: Region) -> None:
     """Paint a band of grey matter that follows folds, fluid in the folds, white matter within.
 
     The folds are the zero lines of a random field; the fluid in them closes with the depth under the
@@ -89,7 +89,8 @@ def _cortex(scene: Scene, brain: Region) -> None:
     view += np.clip(0.5 - sulci, 0, 1) * inside * (np.float32(p["csf"]) - view)
 
 
-def _ventricles(scene: Scene) -> None:
+def ventricles(scene: Scene) -> None:
+    """Paint the lateral ventricles, the nuclei beside them, sometimes the third ventricle."""
     rng, canvas, p = scene.rng, scene.canvas, scene.palette
     r, lean = rng.uniform(0.03, 0.09), rng.uniform(0.1, 0.4)
     for side in (-1, 1):
@@ -112,7 +113,7 @@ def _ventricles(scene: Scene) -> None:
         paint(canvas, ellipsoid(canvas, (0, 0.12, 0), (0.5, 0.15, 0.02)), p["csf"])
 
 
-def _vessels(scene: Scene, inside: FloatArray) -> None:
+def vessels(scene: Scene, inside: FloatArray) -> None:
     """Paint the falx, a sinus and small vessels cut across."""
     rng, canvas, p = scene.rng, scene.canvas, scene.palette
     falx = along(np.array([[0, -0.9, 0], [0, -0.4, 0.0]]), rng.uniform(0.4, 1.2) / canvas.scale)

@@ -37,7 +37,9 @@ def random_style(rng: np.random.Generator) -> str:
 
 
 def random_anatomy(
-    rng: np.random.Generator, shape: tuple[int, int, int] = (3, 256, 256), style: str | None = None
+    rng: np.random.Generator,
+    shape: tuple[int, int, int] = (3, 256, 256),
+    style: str | None = None,
 ) -> FloatArray:
     """Draw neighbouring noise-free slices of one random anatomy.
 
@@ -66,13 +68,15 @@ def random_anatomy(
         raise ValueError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
     distance = float(np.exp(rng.uniform(np.log(0.5), np.log(6.0))))
     canvas = _DRAW[style](rng, shape, distance)
-    values = canvas.values
-    if style != "counts":
-        values = _grain(rng, canvas)
-        values = _point_spread(rng, values)
+    values = canvas.values if style == "counts" else as_scanned(rng, canvas)
     if style in ("brain", "vessels", "test"):
         values = _window_level(rng, values)
     return np.ascontiguousarray(values, np.float32)
+
+
+def as_scanned(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
+    """Return what was drawn with the fine texture of tissue, blurred as a scanner does."""
+    return _point_spread(rng, _grain(rng, canvas))
 
 
 def _grain(rng: np.random.Generator, canvas: Canvas) -> FloatArray:

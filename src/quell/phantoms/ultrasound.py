@@ -9,8 +9,20 @@ from quell.phantoms.texture import power_law_field
 from quell.phantoms.tubes import along, tube_coverage
 
 
-def draw_ultrasound(rng: np.random.Generator, shape: tuple[int, int, int], distance: float) -> Canvas:
-    """Draw layered tissue with cysts, interfaces and shadows in a sector or a rectangle; 0 to about 1.5."""
+def draw_ultrasound(
+    rng: np.random.Generator, shape: tuple[int, int, int], distance: float, *, sectors: bool = True
+) -> Canvas:
+    """Draw layered tissue with cysts, interfaces and shadows; 0 to about 1.5.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (slices, rows, columns)
+    distance : float
+        Of neighbouring slices, pixels.
+    sectors : bool
+        Whether most images are cut to a sector.
+    """
     scale = min(shape[1:]) * 0.5
     bend = rng.uniform(0.02, 0.08)
     canvas = new_canvas(rng, shape, scale, distance=distance, bend=bend, bend_length=0.4)
@@ -25,7 +37,8 @@ def draw_ultrasound(rng: np.random.Generator, shape: tuple[int, int, int], dista
     _shadows(rng, canvas)
     canvas.values *= np.exp(-np.float32(rng.uniform(0, 0.5)) * (canvas.y + 1))
     np.clip(canvas.values, 0, 1.5, out=canvas.values)
-    _sector(rng, canvas)
+    if sectors:
+        _sector(rng, canvas)
     return canvas
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.image import BoolArray, FloatArray
+from quell.phantoms.coverage import ellipse_cover
 
 
 class InsertKind(NamedTuple):
@@ -106,28 +107,7 @@ def disc_coverage(
     row, column = centre if centre is not None else ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     y = np.asarray(np.arange(shape[0] + 1) - 0.5 - row, np.float64)
     x = np.asarray(np.arange(shape[1] + 1) - 0.5 - column, np.float64)
-    corners = _area_below(x[None, :], y[:, None], radius)
-    return np.clip(np.diff(np.diff(corners, axis=0), axis=1), 0.0, 1.0)
-
-
-def _area_below(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], r: float) -> npt.NDArray[np.float64]:
-    """Return the area of the disc about 0 in the quadrant left of x and below y.
-
-    It is the integral over t < x of clip(y, -s, s) + s, with s = sqrt(r^2 - t^2); clip acts where |t| > c,
-    c = sqrt(r^2 - y^2), so the integral has three stretches, each with a closed form.
-    """
-
-    def half(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Integral of s from -r to t."""
-        inside = np.sqrt(np.maximum(r * r - t * t, 0.0))
-        return np.asarray(0.5 * (t * inside + r * r * np.arcsin(np.clip(t / r, -1, 1))) + np.pi * r * r / 4)
-
-    x, y = np.clip(x, -r, r), np.clip(y, -r, r)
-    c = np.sqrt(r * r - y * y)
-    middle = np.clip(x, -c, c)
-    outer = half(np.minimum(x, -c)) + half(np.maximum(x, c)) - half(c)
-    inner = y * (middle + c) + half(middle) - half(-c)
-    return np.asarray(np.where(y > 0, 2.0 * outer, 0.0) + inner)
+    return ellipse_cover(y, x, radius, radius)
 
 
 def uniform_disc(
