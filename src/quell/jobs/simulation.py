@@ -131,8 +131,8 @@ def simulate_image(
     InputError
         If the model cannot simulate from this image.
     """
-    model = (model_for or noise_model)(image)
     measure, amount = settings.amount(image.modality, image.name)
+    model = (model_for or noise_model)(image)
     fitted = _fitted(model, image)
     dose = _dose(fitted, image, amount) if measure == "snr" else amount
     result = fitted.simulate(image, dose, generator(settings.seed, image.name))
