@@ -62,6 +62,7 @@ IMAGES = {
     ),
     "US": image(Modality.US, voxels(0, 255, (1, 12, 10))),
     "US clip": image(Modality.US, voxels(0, 255)),
+    "US in dB": image(Modality.US, voxels(-60, 12, (1, 12, 10), whole=False)),
     "XR": image(Modality.XR, voxels(0, 9000, (1, 12, 10))),
     "XR frames": image(Modality.XR, voxels(0, 60000, (2, 12, 10))),
 }
@@ -102,6 +103,8 @@ def test_it_is_read_back_as_it_was(name: str, tmp_path: Path) -> None:
     assert all(any("simulated by Quell" in note for note in series.notes) for series in found)
     back = np.concatenate([one.voxels for one in images])
     step = 0.0 if np.array_equal(given.voxels, np.rint(given.voxels)) else float(given.voxels.max()) / 15000
+    if given.modality is Modality.US and step:
+        step = 0.5
     if given.modality is Modality.PT:
         step = float(given.voxels.max()) / 32767
     np.testing.assert_allclose(back, given.voxels, rtol=1e-6, atol=step / 2 + 1e-6)
@@ -168,11 +171,8 @@ def test_what_lies_outside_an_ultrasound_scan_is_outside_its_region(tmp_path: Pa
 
 
 def test_values_that_have_no_place_are_refused(tmp_path: Path) -> None:
-    for modality in (Modality.US, Modality.XR):
-        with pytest.raises(OutputError, match="no place"):
-            write_new(image(modality, voxels(-5, 5)), tmp_path, name="x")
-    with pytest.raises(OutputError, match="0 to 255"):
-        write_new(image(Modality.US, voxels(0, 300)), tmp_path, name="x")
+    with pytest.raises(OutputError, match="no place"):
+        write_new(image(Modality.XR, voxels(-5, 5)), tmp_path, name="x")
     with pytest.raises(OutputError, match="finite"):
         write_new(image(Modality.CT, voxels(0, 1) + np.float32("inf")), tmp_path, name="x")
     with pytest.raises(InputError, match="modality"):

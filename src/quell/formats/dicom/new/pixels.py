@@ -16,6 +16,11 @@ from quell.formats.dicom.rescale import Rescale
 from quell.image import FloatArray, Image, Modality
 
 _BYTE = 255
+_BYTES = Storage(8, 8, signed=False)
+_SCALED = (
+    "stored with a rescale slope, which ultrasound objects do not provide for: other readers may show the "
+    "stored values"
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ def new_pixels(image: Image) -> NewPixels:
     """Return the stored values of an image.
 
     Integers are stored as they are where they fit. Other values get steps of 1, 2 or 5 times a power
-    of ten, PET a slope of its own for each slice. Ultrasound and radiographs have no place for a scale
-    (PS3.3 C.8.5.6, C.8.11.3): they are rounded.
+    of ten, PET a slope of its own for each slice. Grey values of ultrasound and radiographs, which have no
+    place for a scale (PS3.3 C.8.5.6, C.8.11.3), are rounded.
 
     Raises
     ------
@@ -119,14 +124,22 @@ def _slope(frame: FloatArray, storage: Storage) -> Rescale:
 
 def _rounded(image: Image) -> NewPixels:
     low, most = float(image.voxels.min()), float(image.voxels.max())
-    ultrasound = image.modality is Modality.US
-    if low < 0 or (ultrasound and most > _BYTE):
-        what = "ultrasound, which has 0 to 255" if ultrasound else "a radiograph, which has none below 0"
-        raise OutputError(image.name, f"values from {low:g} to {most:g} have no place in {what}")
-    storage = Storage(8, 8, signed=False) if ultrasound else Storage(16, _bits(image, most), signed=False)
+    if image.modality is Modality.US and not (low >= 0 and most <= _BYTE):
+        return _scaled_ultrasound(image, low, most)
+    if low < 0:
+        raise OutputError(image.name, "values below 0 have no place in a radiograph")
+    storage = _BYTES if image.modality is Modality.US else Storage(16, _bits(image, most), signed=False)
     warnings = () if _are_integers(image.voxels) else ("values were rounded to whole numbers",)
     done = _quantised(image, storage, (Rescale(),) * image.shape[0])
     return NewPixels(storage, done.frames, done.scales, done.clamped, warnings)
+
+
+def _scaled_ultrasound(image: Image, low: float, most: float) -> NewPixels:
+    """Return what is no grey value, such as echo levels in dB, in 256 steps."""
+    intercept = float(np.floor(low))
+    scale = Rescale(nice_step((most - intercept) / _BYTE), intercept)
+    done = _quantised(image, _BYTES, (scale,) * image.shape[0])
+    return NewPixels(_BYTES, done.frames, done.scales, done.clamped, (_SCALED,))
 
 
 def _bits(image: Image, most: float) -> int:

@@ -23,6 +23,8 @@ def us(phantom: Phantom, stored: px.NewPixels) -> Dataset:
     set_image_type(ds, "SMALL PARTS", "0001")
     ds.LossyImageCompression, ds.PatientOrientation = "00", ""
     px.describe(ds, stored)
+    if stored.rescaled:
+        px.rescale(ds, stored.scales[0], "US")
     if frames > 1:
         ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, _FRAME_MS, _FRAME_TIME
     if phantom.image.geometry.known:
