@@ -61,6 +61,11 @@ class Phantom:
         """Identifier of the series."""
         return uid_from(f"{self.key} series")
 
+    @property
+    def series_number(self) -> int:
+        """A number that most likely no other image of the study has."""
+        return 1 + int(self.series_uid.rpartition(".")[2]) % 9999
+
     def shared_uid(self, what: str) -> str:
         """Return an identifier that all images of the same test object and seed share."""
         return uid_from(f"phantom {self.name} seed={self.seed} {what}")
@@ -75,7 +80,7 @@ def base(phantom: Phantom, sop_class: str, modality: str, number: int) -> Datase
     ds.StudyInstanceUID, ds.StudyID, ds.AccessionNumber = phantom.shared_uid("study"), "PHANTOM", ""
     ds.StudyDate, ds.StudyTime, ds.ReferringPhysicianName = DATE, TIME, ""
     ds.StudyDescription = ascii_only(f"Quell phantom {phantom.name}")
-    ds.SeriesInstanceUID, ds.SeriesNumber, ds.Modality = phantom.series_uid, 1, modality
+    ds.SeriesInstanceUID, ds.SeriesNumber, ds.Modality = phantom.series_uid, phantom.series_number, modality
     ds.SeriesDate = ds.ContentDate = ds.AcquisitionDate = DATE
     ds.SeriesTime = ds.ContentTime = ds.AcquisitionTime = TIME
     ds.SeriesDescription = ascii_only(f"[Quell phantom {phantom.name}] {phantom.description}")
