@@ -168,3 +168,29 @@ def test_the_package_offers_what_it_names() -> None:
         assert getattr(quell, name) is not None
     with pytest.raises(AttributeError, match="denoize"):
         quell.denoize  # noqa: B018
+
+
+def test_counts_are_thinned_from_a_path_an_image_and_an_array(tmp_path: Path) -> None:
+    pytest.importorskip("quell.noise.planar", reason="without the model of planar scintigraphy")
+    counts = np.random.default_rng(0).poisson(60.0, (96, 96)).astype(np.uint16)
+    Pillow.fromarray(counts).save(tmp_path / "scan.png")
+    quarter = quell.simulate(counts, modality="NM", dose=0.25, seed=1)
+    assert quarter.shape == counts.shape and quarter.flags.writeable
+    # 552 960 counts: their quarter is known to 0.23 %.
+    assert quarter.sum() == pytest.approx(counts.sum() / 4, rel=0.01)
+    (read,) = quell.simulate(tmp_path / "scan.png", modality="NM", dose=0.25, seed=1)
+    assert read.voxels.sum() == pytest.approx(counts.sum() / 4, rel=0.01)
+    np.testing.assert_array_equal(quell.simulate(read, dose=1.0).voxels, read.voxels)
+    record = quell.simulate(tmp_path / "scan.png", tmp_path / "out", modality="NM", dose=0.25, seed=1)
+    assert record.exit_code == 0 and record.series[0].amount == "25 % dose"
+    again = quell.simulate(counts, modality="NM", dose=0.25, seed=1)
+    np.testing.assert_array_equal(again, quarter)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"dose": 2}, {"dose": 0.5, "modality": "XX"}, {"dose": 0.5}, {"dose": 0.5, "modality": "US"}],
+)
+def test_a_simulation_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(QuellError):
+        quell.simulate(np.ones((8, 8)), **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,21 @@ def test_warnings_of_the_model_reach_record_and_header(study: Path, tmp_path: Pa
     (series,) = record.series
     assert series.warnings == ("the kernel is a guess",)
     assert "the kernel is a guess" in pydicom.dcmread(series.files[0]).DerivationDescription
+
+
+def test_a_model_that_is_not_calibrated_is_fitted_to_the_image(study: Path, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Uncalibrated(FakeNoise):
+        calibrated: bool = False
+
+        def calibrate(self, image: Image) -> Uncalibrated:
+            return replace(self, calibrated=True, warning=f"fitted to {image.name}")
+
+    settings = SimulationSettings(dose=0.5)
+    record = run_simulation(
+        study / "ct_a.nii.gz", tmp_path / "out", settings, model_for=lambda i: Uncalibrated()
+    )
+    assert record.series[0].warnings == ("fitted to ct_a.nii.gz",)
 
 
 def test_a_dry_run_writes_nothing(study: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,10 +131,11 @@ def simulate_image(
     InputError
         If the model cannot simulate from this image.
     """
-    model = (model_for or noise_model)(image)
     measure, amount = settings.amount(image.modality, image.name)
-    dose = _dose(model, image, amount) if measure == "snr" else amount
-    result = model.simulate(image, dose, generator(settings.seed, image.name))
+    model = (model_for or noise_model)(image)
+    fitted = _fitted(model, image)
+    dose = _dose(fitted, image, amount) if measure == "snr" else amount
+    result = fitted.simulate(image, dose, generator(settings.seed, image.name))
     result = _settled(result, image)
     return result, _origin(model, measure, amount, settings.seed, result.warnings)
 
@@ -245,6 +246,12 @@ def _write(
     series: Series, result: Simulated, out: Path, origin: Origin, settings: SimulationSettings
 ) -> Written:
     return series.write(result.image.voxels, out, OutputKind.SIMULATED, origin, settings.write)
+
+
+def _fitted(model: Any, image: Image) -> NoiseModel:
+    """Return the model with what the image tells of its scanner, where it does not measure that itself."""
+    fitted: NoiseModel = model.calibrate(image) if getattr(model, "calibrated", True) is False else model
+    return fitted
 
 
 def _dose(model: NoiseModel, image: Image, snr: float) -> float:

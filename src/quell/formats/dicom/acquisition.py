@@ -11,6 +11,7 @@ from quell.formats.dicom import tags
 from quell.formats.dicom.classify import modality_of
 from quell.formats.dicom.functional import is_enhanced, macro
 from quell.formats.dicom.instance import FrameRef, Instance
+from quell.formats.dicom.pixelplan import source_storage
 from quell.formats.dicom.planes import plane_of
 from quell.formats.dicom.reconstruction import kernel_of, reconstruction_of
 from quell.image import Acquisition, Modality
@@ -54,7 +55,7 @@ def acquisition_of(instances: Sequence[Instance], frames: Sequence[FrameRef]) ->
         corrections=_corrections(header),
         presentation=_presentation(header),
         intensity=tags.word(header, "PixelIntensityRelationship"),
-        bits=tags.integer(header, "BitsStored"),
+        bits=source_storage(header).bits_stored if tags.given(header, "BitsStored") else None,
         thickness=plane_of(header, first.frame).thickness,
         manufacturer=_text(header, "Manufacturer"),
         scanner=_text(header, "ManufacturerModelName"),

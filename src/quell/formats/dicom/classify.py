@@ -75,7 +75,7 @@ _NM_KINDS = {"STATIC", "WHOLE BODY", "DYNAMIC", "GATED", "RECON TOMO", "RECON GA
 _NM_PROJECTIONS = {"TOMO", "GATED TOMO"}
 SIMULATOR = "Quell simulation"
 """What simulated images name as the equipment that made them."""
-_SIMULATED_CODE = "SIMULATED_DOSE"
+_SIMULATED_CODES = {"SIMULATED_DOSE", "TEST_OBJECT"}
 _LOSSY = {
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000),
     *("1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.4.112"),
@@ -166,12 +166,12 @@ def made_by_quell(header: Dataset) -> bool:
     """
     codes = {tags.word(code, "CodeValue") for code in _quell_codes(header)}
     names = [name for name in _quell_equipment(header) if not name.startswith(SIMULATOR.upper())]
-    return bool(codes - {_SIMULATED_CODE} or names)
+    return bool(codes - _SIMULATED_CODES or names)
 
 
 def is_simulated(header: Dataset) -> bool:
     """Whether the noise or the whole of an image is simulated."""
-    coded = any(tags.word(code, "CodeValue") == _SIMULATED_CODE for code in _quell_codes(header))
+    coded = any(tags.word(code, "CodeValue") in _SIMULATED_CODES for code in _quell_codes(header))
     named = any(name.startswith(SIMULATOR.upper()) for name in _quell_equipment(header))
     return coded or named or tags.word(header, "ManufacturerModelName").startswith(SIMULATOR.upper())
 

@@ -183,14 +183,14 @@ def _centred(slope: float, extent: float, storage: Storage, middle: int) -> Resc
     """Return a rescale in which 0 lies at the stored value `middle` and `extent` fits on both sides."""
     room = storage.high - middle
     if extent > abs(slope) * room:
-        slope = _nice_step(extent / room)
+        slope = nice_step(extent / room)
     return Rescale(decimal(slope), decimal(-slope * middle))
 
 
 def _noise_map(voxels: FloatArray, storage: Storage, iod: Iod) -> PixelPlan:
     """Use the whole range of the storage: a map of a few units would be all steps otherwise."""
     most = float(voxels.max())
-    step = _nice_step(most / storage.high) if most > 0 and math.isfinite(most) else 1.0
+    step = nice_step(most / storage.high) if most > 0 and math.isfinite(most) else 1.0
     stated = iod.rescaling is not Rescaling.NONE
     top = float(np.percentile(_sample(voxels), 99.5)) / (1.0 if stated else step)
     notes = () if stated else (f"Noise standard deviation = stored value x {step:g}.",)
@@ -205,7 +205,7 @@ def _noise_map(voxels: FloatArray, storage: Storage, iod: Iod) -> PixelPlan:
     )
 
 
-def _nice_step(least: float) -> float:
+def nice_step(least: float) -> float:
     """Return the smallest of 1, 2, 5 times a power of ten that is not below `least`: exact in text."""
     power = 10.0 ** math.floor(math.log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-12))
