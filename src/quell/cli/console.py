@@ -141,7 +141,9 @@ def _written(series: SeriesRecord) -> str:
 def _print_remarks(record: StudyRecord) -> None:
     for series in record.series:
         if series.reason:
-            print(f"failed: {printable(series.name)}: {printable(series.reason)}")
+            # An error names what it is about, which is mostly the series.
+            reason = series.reason.removeprefix(f"{series.name}: ")
+            print(f"failed: {printable(series.name)}: {printable(reason)}")
         for remark in (*series.notes, *series.warnings):
             print(f"note: {printable(series.name)}: {printable(remark)}")
         if series.clamped:

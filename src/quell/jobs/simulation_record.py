@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quell.evaluation.report.json_report import relative, to_json
+from quell.evaluation.report.json_report import plain, relative, to_json
 from quell.evaluation.report.record import SeriesRecord, Status, StudyRecord
 from quell.formats.atomic import atomic_file
 
@@ -72,25 +71,12 @@ def _series(series: SeriesRecord, out: Path) -> dict[str, Any]:
         "model": series.model,
         "model_version": series.model_version,
         "model_sha256": series.model_sha256,
-        "parameters": {key: _plain(value) for key, value in series.parameters.items()},
+        "parameters": {key: plain(value) for key, value in series.parameters.items()},
         "warnings": list(series.warnings),
         "notes": list(series.notes),
         "clamped": int(series.clamped),
         "files": [relative(file, out) for file in series.files],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that strict JSON can hold."""
-    if isinstance(value, (str, bool, int)) or value is None:
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return str(value)
-    return number if math.isfinite(number) else None
 
 
 def _earlier(path: Path) -> list[dict[str, Any]]:

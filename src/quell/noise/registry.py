@@ -57,7 +57,7 @@ def noise_model(image: Image) -> NoiseModel:
 def _kind(image: Image) -> str:
     if image.modality is not Modality.NM:
         return str(image.modality.value)
-    return "SPECT" if image.volume and not is_projection(image) else "planar"
+    return "SPECT" if image.volume or is_projection(image) else "planar"
 
 
 def is_projection(image: Image) -> bool:

@@ -10,8 +10,9 @@ import pytest
 from dicom_files import CT, DX, MR, NM, US, ct_slice, dataset, enhanced_mr, item, library_file, save
 
 from quell.formats.contracts import PassedOver
-from quell.formats.dicom.classify import class_name, class_reason, header_reason, made_by_quell, notes_on
+from quell.formats.dicom.classify import class_name, class_reason, header_reason, notes_on
 from quell.formats.dicom.discover import find_series
+from quell.formats.dicom.origin import made_by_quell
 from quell.image import Modality
 
 PIXELS = np.ones((4, 4), np.uint16)

@@ -71,6 +71,9 @@ def _series(series: SeriesRecord, folder: Path) -> dict[str, Any]:
         "engine": series.engine,
         "strength": _finite(series.strength),
         "sigma": _finite(series.sigma),
+        "amount": series.amount,
+        "seed": series.seed,
+        "parameters": {key: plain(value) for key, value in series.parameters.items()},
         "noise_before": _noise(series.noise_before),
         "noise_after": _noise(series.noise_after),
         "pictures": [_picture(picture) for picture in series.pictures],
@@ -80,6 +83,18 @@ def _series(series: SeriesRecord, folder: Path) -> dict[str, Any]:
         "warnings": list(series.warnings),
         "seconds": {step: _finite(spent) for step, spent in series.seconds.items()},
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value of a simulation's parameters as strict JSON can hold it."""
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    try:
+        return _finite(float(value))
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _noise(noise: NoiseSummary | None) -> dict[str, Any] | None:

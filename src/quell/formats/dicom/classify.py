@@ -12,6 +12,7 @@ from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEG
 from quell.formats.derived import SIMULATED_NOTE
 from quell.formats.dicom import tags
 from quell.formats.dicom.functional import is_enhanced, macro
+from quell.formats.dicom.origin import is_simulated, made_by_quell
 from quell.image import Modality
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -73,9 +74,6 @@ _MAP_NAME = re.compile(r"(^|[_ -])MAP$")
 _HU_TYPES = {"", "HU", "HU_MOD", "US"}
 _NM_KINDS = {"STATIC", "WHOLE BODY", "DYNAMIC", "GATED", "RECON TOMO", "RECON GATED TOMO"}
 _NM_PROJECTIONS = {"TOMO", "GATED TOMO"}
-SIMULATOR = "Quell simulation"
-"""What simulated images name as the equipment that made them."""
-_SIMULATED_CODES = {"SIMULATED_DOSE", "TEST_OBJECT"}
 _LOSSY = {
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000),
     *("1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.4.112"),
@@ -157,42 +155,6 @@ def frame_reason(header: Dataset, frame: int) -> str | None:
         kinds = tags.words(group, "FrameType")
         return _A_MAP if _is_derived(kinds) else _type_reason(kinds, group, modality_of(header))
     return None
-
-
-def made_by_quell(header: Dataset) -> bool:
-    """Whether an image comes out of Quell: it bears its code or names it as its processor.
-
-    What was only simulated does not count: it is there to be denoised.
-    """
-    codes = {tags.word(code, "CodeValue") for code in _quell_codes(header)}
-    names = [name for name in _quell_equipment(header) if not name.startswith(SIMULATOR.upper())]
-    return bool(codes - _SIMULATED_CODES or names)
-
-
-def is_simulated(header: Dataset) -> bool:
-    """Whether the noise or the whole of an image is simulated."""
-    coded = any(tags.word(code, "CodeValue") in _SIMULATED_CODES for code in _quell_codes(header))
-    named = any(name.startswith(SIMULATOR.upper()) for name in _quell_equipment(header))
-    return coded or named or tags.word(header, "ManufacturerModelName").startswith(SIMULATOR.upper())
-
-
-def _quell_codes(header: Dataset) -> list[Dataset]:
-    return [
-        code
-        for keyword in ("DerivationCodeSequence", "PurposeOfReferenceCodeSequence")
-        for code in tags.items(header, keyword)
-        if tags.word(code, "CodingSchemeDesignator") == "99QUELL"
-    ]
-
-
-def _quell_equipment(header: Dataset) -> list[str]:
-    """Return what the contributing equipment of ours is called, in capitals."""
-    names = []
-    for item in tags.items(header, "ContributingEquipmentSequence"):
-        maker, model = tags.word(item, "Manufacturer"), tags.word(item, "ManufacturerModelName")
-        if maker == "QUELL" or any(name.startswith("QUELL ") for name in (maker, model)):
-            names.append(model)
-    return names
 
 
 def notes_on(header: Dataset, coloured: float = 0.0) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from pydicom.tag import BaseTag
 
 from quell.formats.contracts import Origin, OutputKind, WriteOptions
 from quell.formats.dicom import codes, describe, tags
-from quell.formats.dicom.classify import SIMULATOR
 from quell.formats.dicom.edit import drop, editable_copy, put
 from quell.formats.dicom.encode import HeaderEncoder
 from quell.formats.dicom.functional import is_enhanced
 from quell.formats.dicom.iods import iod_of
+from quell.formats.dicom.origin import SIMULATOR
 from quell.formats.dicom.private import NestedCleaner, strip_private
 from quell.formats.dicom.uids import DerivedUids, device_uid
 from quell.image import Modality

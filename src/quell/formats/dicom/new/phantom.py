@@ -11,9 +11,9 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import format_number_as_ds
 
 from quell.formats.dicom import codes
-from quell.formats.dicom.classify import SIMULATOR
 from quell.formats.dicom.describe import RESEARCH_USE_ONLY, SIMULATED, ascii_only, ascii_text, quell_version
 from quell.formats.dicom.iods import iod_of
+from quell.formats.dicom.origin import SIMULATOR
 from quell.formats.dicom.uids import uid_from
 from quell.image import Image
 
