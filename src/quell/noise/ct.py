@@ -15,7 +15,7 @@ from quell.noise.ct_anatomy import line_integrals, prepare
 from quell.noise.ct_calibration import measure
 from quell.noise.ct_checks import doubts_about, refuse_unusable
 from quell.noise.tomography.beam import Beam
-from quell.noise.tomography.counts import DirectExposure, ThinnedExposure, expose_stack
+from quell.noise.tomography.counts import DirectExposure, ThinnedExposure, expose_stack, thin_signals
 from quell.noise.tomography.filtering import filtered_back_projection
 from quell.noise.tomography.geometry import ParallelGeometry, covering
 from quell.noise.tomography.kernels import KERNELS, Kernel
@@ -282,15 +282,7 @@ class CTNoise:
             If the dose is no fraction in (0, 1].
         """
         check_dose(dose)
-        if dose == 1:
-            return counts.copy()
-        if self.electronic_noise == 0 and np.issubdtype(counts.dtype, np.integer):
-            return np.asarray(rng.binomial(counts, dose), counts.dtype)
-        signal = counts.astype(np.float32)
-        quanta = np.maximum(_smoothed(signal), 0)
-        variance = dose * (1 - dose) * quanta + (1 - dose**2) * self.electronic_noise**2
-        noise = np.sqrt(variance) * rng.standard_normal(signal.shape, np.float32)
-        return np.asarray(dose * signal + noise, np.float32)
+        return thin_signals(counts, dose, self.electronic_noise, rng)
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone and without a network."""
@@ -329,13 +321,6 @@ def _kept(pixels: FloatArray, padding: BoolArray, noisy: FloatArray) -> FloatArr
     """Put back the pixels that are no measurement."""
     noisy[padding] = pixels[padding]
     return noisy
-
-
-def _smoothed(signal: FloatArray) -> FloatArray:
-    """Average over five bins: the variance of a ray should not follow its own noise."""
-    padded = np.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(2, 2)], mode="edge")
-    width = signal.shape[-1]
-    return np.asarray(sum(padded[..., k : k + width] for k in range(5)) / np.float32(5), np.float32)
 
 
 def _some_slices(image: Image) -> list[int]:
