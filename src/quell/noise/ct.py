@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quell.image import BoolArray, FloatArray, Image, Modality
+from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.ct_anatomy import line_integrals, prepare
+from quell.noise.ct_anatomy import line_integrals, not_measured, prepare
 from quell.noise.ct_calibration import measure
 from quell.noise.ct_checks import doubts_about, refuse_unusable
 from quell.noise.tomography.beam import Beam
@@ -210,11 +210,10 @@ class CTNoise:
             return self.scan.beam.quanta(integrals, geometry.positions)
 
         def finish(z: int, errors: FloatArray) -> FloatArray:
-            pixels = image.voxels[z]
+            pixels, outside = image.voxels[z], not_measured(image, z)
             noisy = pixels + self._hounsfield(errors, geometry)
-            low, high = min(_RANGE[0], float(pixels.min())), max(_RANGE[1], float(pixels.max()))
-            np.clip(noisy, low, high, out=noisy)
-            return noisy if image.padding is None else _kept(pixels, image.padding[z], noisy)
+            noisy = np.clip(noisy, *_range_of(pixels[~outside]))
+            return np.asarray(np.where(outside, pixels, noisy), np.float32)
 
         voxels = expose_stack(image, ThinnedExposure(dose, self.electronic_noise), quanta_of, finish, rng)
         return Simulated(image.with_voxels(voxels), self._parameters(dose), warnings)
@@ -317,10 +316,10 @@ class CTNoise:
         }
 
 
-def _kept(pixels: FloatArray, padding: BoolArray, noisy: FloatArray) -> FloatArray:
-    """Put back the pixels that are no measurement."""
-    noisy[padding] = pixels[padding]
-    return noisy
+def _range_of(measured: FloatArray) -> tuple[float, float]:
+    """Return the 12 bits of CT, or what the values need."""
+    low, high = _RANGE
+    return float(measured.min(initial=low)), float(measured.max(initial=high))
 
 
 def _some_slices(image: Image) -> list[int]:
