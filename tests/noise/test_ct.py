@@ -14,9 +14,9 @@ from quell.noise.tomography import counts, loops
 from quell.noise.tomography.kernels import Kernel, ramp_power
 from samples import ct_noise as s
 
-COUNT = 64
-"""Realisations. The SD of a pixel is known to 1 / sqrt(2 * 63) = 9 %, that of a block of 4 x 4 pixels of
-which four or so are independent to 4.5 %, and the median over the 400 blocks of the body to 0.3 %."""
+COUNT = 48
+"""Realisations. The SD of a pixel is known to 1 / sqrt(2 * 47) = 10 %, that of a block of 4 x 4 pixels of
+which four or so are independent to 5 %, and the median over the 400 blocks of the body to 0.3 %."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_sd_follows_the_root_of_the_dose(dose: float) -> None:
 def test_inserted_noise_has_the_level_of_a_scan(inserted: np.ndarray, direct: np.ndarray) -> None:
     ratio = (s.sd_map(inserted) / s.sd_map(direct))[s.pooled(s.BODY)]
     assert np.median(ratio) == pytest.approx(1, abs=0.02)
-    # Two maps of 4.5 % each: 90 % of the blocks lie within 1.65 * 6.4 %.
+    # Two maps of 5 % each: 90 % of the blocks lie within 1.65 * 7 %.
     assert np.abs(np.quantile(ratio, [0.05, 0.95]) - 1).max() < 0.13
 
 
@@ -73,17 +73,22 @@ def test_starved_rays_are_met() -> None:
     assert np.median(ratio[s.pooled(s.BODY)]) == pytest.approx(1, abs=0.02)
 
 
+def test_texture_is_that_of_a_scan(inserted: np.ndarray, direct: np.ndarray) -> None:
+    """Some 250 independent modes of 48 realisations: the first moment is known to 0.6 % of each."""
+    moments = [s.first_moment(s.spectrum(stack, s.MIDDLE)) for stack in (inserted, direct)]
+    assert moments[0] == pytest.approx(moments[1], rel=0.02)
+
+
 @pytest.mark.parametrize("where", [s.BETWEEN, s.FRONT], ids=["between", "front"])
-def test_texture_is_that_of_a_scan(inserted: np.ndarray, direct: np.ndarray, where: np.ndarray) -> None:
-    power = [s.spectrum(stack, where) for stack in (inserted, direct)]
-    assert s.first_moment(power[0]) == pytest.approx(s.first_moment(power[1]), rel=0.02)
-    # Some 150 modes of 64 realisations in each wedge: 1 % for a sum, 2 % for the ratio of ratios.
-    assert s.anisotropy(power[0]) == pytest.approx(s.anisotropy(power[1]), rel=0.1)
+def test_directions_are_those_of_a_scan(inserted: np.ndarray, direct: np.ndarray, where: np.ndarray) -> None:
+    """480 pixels, a third of them independent, of 48 realisations: 3.3 % for the ratio of two ratios."""
+    found = [s.anisotropy(stack, where) for stack in (inserted, direct)]
+    assert found[0] == pytest.approx(found[1], rel=0.1)
 
 
 def test_streaks_run_between_the_bones(direct: np.ndarray) -> None:
-    assert s.anisotropy(s.spectrum(direct, s.BETWEEN)) > 3
-    assert s.anisotropy(s.spectrum(direct, s.FRONT)) < 1.5
+    assert s.anisotropy(direct, s.BETWEEN) > 3
+    assert s.anisotropy(direct, s.FRONT) < 1.5
 
 
 def test_wedges_are_a_good_stand_in(full: Image, inserted: np.ndarray, rng: np.random.Generator) -> None:
@@ -95,15 +100,15 @@ def test_wedges_are_a_good_stand_in(full: Image, inserted: np.ndarray, rng: np.r
     added = inserted - full.voxels
     ratio = (s.sd_map(fast) / s.sd_map(added))[s.pooled(s.BODY)]
     assert np.median(ratio) == pytest.approx(1, abs=0.03)
-    power = [s.spectrum(stack, s.BETWEEN) for stack in (fast, added)]
-    assert s.anisotropy(power[0]) == pytest.approx(s.anisotropy(power[1]), rel=0.15)
+    found = [s.anisotropy(stack, s.BETWEEN) for stack in (fast, added)]
+    assert found[0] == pytest.approx(found[1], rel=0.1)
 
 
 def test_noise_has_no_mean_and_no_anatomy(full: Image, inserted: np.ndarray) -> None:
     added = inserted - full.voxels
     error = s.sd_map(added)[s.pooled(s.FRONT)].mean() / np.sqrt(COUNT)
     mean = added.mean(axis=0)
-    # Means of 64 realisations over 480 pixels, of which 100 or so are independent.
+    # Means of 48 realisations over 480 pixels, of which 100 or so are independent.
     assert abs(mean[s.FRONT].mean()) < 4 * error / 10
     assert mean[s.FRONT].std() == pytest.approx(error, rel=0.15)
 
@@ -118,7 +123,7 @@ def test_two_steps_are_as_good_as_one(full: Image, inserted: np.ndarray) -> None
     quarter = s.MODEL.at_dose(0.5).simulate(half, 0.5, np.random.default_rng(9)).image.voxels
     ratio = (s.sd_map(quarter) / s.sd_map(inserted))[s.pooled(s.BODY)]
     assert np.median(ratio) == pytest.approx(1, abs=0.02)
-    power = [s.spectrum(stack, s.BETWEEN) for stack in (quarter, inserted)]
+    power = [s.spectrum(stack, s.MIDDLE) for stack in (quarter, inserted)]
     assert s.first_moment(power[0]) == pytest.approx(s.first_moment(power[1]), rel=0.02)
 
 
@@ -175,7 +180,7 @@ def test_padding_and_the_range_of_values_stay() -> None:
     low = replace(s.MODEL, flux=2e4)
     done = low.simulate(s.ct(values, 6.0, padding=padding), 0.1, np.random.default_rng(0)).image.voxels
     np.testing.assert_array_equal(done[0, :8], -2000)
-    assert done[0, 8:].min() >= -2000
+    assert done[0, 8:].min() == -1024
     values[:8] = -1024
     done = low.simulate(s.ct(values, 6.0), 0.1, np.random.default_rng(0)).image.voxels
     assert done.min() == -1024 and done.max() <= 3071
@@ -192,6 +197,7 @@ def test_padding_values_do_not_attenuate() -> None:
     for image in (marked, s.ct(values, 6.0)):
         done = s.MODEL.simulate(image, 0.25, np.random.default_rng(1)).image.voxels
         np.testing.assert_allclose(done[0][~outside], plain[0][~outside], atol=0.05)
+        np.testing.assert_array_equal(done[0][outside], -3024)
 
 
 def test_a_cut_body_is_continued() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quell.image import BoolArray, FloatArray, Image, Modality
+from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.ct_anatomy import line_integrals, prepare
+from quell.noise.ct_anatomy import line_integrals, not_measured, prepare
 from quell.noise.ct_calibration import measure
 from quell.noise.ct_checks import doubts_about, refuse_unusable
 from quell.noise.tomography.beam import Beam
-from quell.noise.tomography.counts import DirectExposure, ThinnedExposure, expose_stack
+from quell.noise.tomography.counts import DirectExposure, ThinnedExposure, expose_stack, thin_signals
 from quell.noise.tomography.filtering import filtered_back_projection
 from quell.noise.tomography.geometry import ParallelGeometry, covering
 from quell.noise.tomography.kernels import KERNELS, Kernel
@@ -210,11 +210,10 @@ class CTNoise:
             return self.scan.beam.quanta(integrals, geometry.positions)
 
         def finish(z: int, errors: FloatArray) -> FloatArray:
-            pixels = image.voxels[z]
+            pixels, outside = image.voxels[z], not_measured(image, z)
             noisy = pixels + self._hounsfield(errors, geometry)
-            low, high = min(_RANGE[0], float(pixels.min())), max(_RANGE[1], float(pixels.max()))
-            np.clip(noisy, low, high, out=noisy)
-            return noisy if image.padding is None else _kept(pixels, image.padding[z], noisy)
+            noisy = np.clip(noisy, *_range_of(pixels[~outside]))
+            return np.asarray(np.where(outside, pixels, noisy), np.float32)
 
         voxels = expose_stack(image, ThinnedExposure(dose, self.electronic_noise), quanta_of, finish, rng)
         return Simulated(image.with_voxels(voxels), self._parameters(dose), warnings)
@@ -282,15 +281,7 @@ class CTNoise:
             If the dose is no fraction in (0, 1].
         """
         check_dose(dose)
-        if dose == 1:
-            return counts.copy()
-        if self.electronic_noise == 0 and np.issubdtype(counts.dtype, np.integer):
-            return np.asarray(rng.binomial(counts, dose), counts.dtype)
-        signal = counts.astype(np.float32)
-        quanta = np.maximum(_smoothed(signal), 0)
-        variance = dose * (1 - dose) * quanta + (1 - dose**2) * self.electronic_noise**2
-        noise = np.sqrt(variance) * rng.standard_normal(signal.shape, np.float32)
-        return np.asarray(dose * signal + noise, np.float32)
+        return thin_signals(counts, dose, self.electronic_noise, rng)
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone and without a network."""
@@ -325,17 +316,10 @@ class CTNoise:
         }
 
 
-def _kept(pixels: FloatArray, padding: BoolArray, noisy: FloatArray) -> FloatArray:
-    """Put back the pixels that are no measurement."""
-    noisy[padding] = pixels[padding]
-    return noisy
-
-
-def _smoothed(signal: FloatArray) -> FloatArray:
-    """Average over five bins: the variance of a ray should not follow its own noise."""
-    padded = np.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(2, 2)], mode="edge")
-    width = signal.shape[-1]
-    return np.asarray(sum(padded[..., k : k + width] for k in range(5)) / np.float32(5), np.float32)
+def _range_of(measured: FloatArray) -> tuple[float, float]:
+    """Return the 12 bits of CT, or what the values need."""
+    low, high = _RANGE
+    return float(measured.min(initial=low)), float(measured.max(initial=high))
 
 
 def _some_slices(image: Image) -> list[int]:

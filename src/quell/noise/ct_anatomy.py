@@ -14,7 +14,7 @@ from quell.noise.tomography.projector import project
 AIR = -1000.0
 """HU."""
 
-_OUTSIDE = -1100.0
+_OUTSIDE = -1500.0
 _TISSUE = -300.0
 _BEYOND_MM = 40.0
 _SLOPE = 0.7
@@ -48,6 +48,12 @@ class Anatomy:
         return self.truncated > _TRUNCATED
 
 
+def not_measured(image: Image, z: int) -> BoolArray:
+    """Return where slice `z` holds no measurement: padding, and values far below those of air."""
+    low = np.asarray(image.voxels[z] < _OUTSIDE, np.bool_)
+    return low if image.padding is None else low | image.padding[z]
+
+
 def prepare(image: Image, z: int, coarse_mm: float = _PIXEL_MM) -> Anatomy:
     """Make slice `z` ready for projection.
 
@@ -66,9 +72,7 @@ def prepare(image: Image, z: int, coarse_mm: float = _PIXEL_MM) -> Anatomy:
         edge, as a bulge of up to 40 mm: what lies there is not known, but its rays are not those of
         air.
     """
-    pixels, outside = image.voxels[z], image.voxels[z] < _OUTSIDE
-    if image.padding is not None:
-        outside = outside | image.padding[z]
+    pixels, outside = image.voxels[z], not_measured(image, z)
     spacing = image.geometry.spacing[2]
     factor = max(1, int(coarse_mm / spacing))
     hu = _mean_blocks(np.where(outside, np.float32(AIR), pixels), factor)

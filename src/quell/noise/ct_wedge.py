@@ -48,7 +48,7 @@ def sector_variance(
     Parameters
     ----------
     pixels : ndarray of float32, shape (rows, columns)
-        A whole slice in HU; air outside the field of view, not padding values.
+        A whole slice in HU; what lies below -1000 counts as air.
     spacing : float
         Side of a pixel, mm.
     dose : float, optional

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -176,3 +176,40 @@ def expose_stack(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thin_signals(
+    signals: npt.NDArray[Any], dose: float, electronic_noise: float, rng: np.random.Generator
+) -> npt.NDArray[Any]:
+    """Lower the dose of measured signals, in quanta before the logarithm.
+
+    Parameters
+    ----------
+    signals : ndarray, shape (..., views, bins)
+    dose : float
+        Fraction in (0, 1].
+    electronic_noise : float
+        Standard deviation that the signals hold, quanta.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, of the same shape
+        Whole numbers without electronic noise are thinned exactly and keep their type; else float32,
+        ``dose I + sqrt(dose (1 - dose) I + (1 - dose^2) s^2) z``, exact to second moments.
+    """
+    if dose == 1:
+        return signals.copy()
+    if electronic_noise == 0 and np.issubdtype(signals.dtype, np.integer):
+        return np.asarray(rng.binomial(signals, dose), signals.dtype)
+    mean = np.maximum(_smoothed(signals.astype(np.float32)), 0)
+    variance = dose * (1 - dose) * mean + (1 - dose**2) * electronic_noise**2
+    noise = np.sqrt(variance) * rng.standard_normal(signals.shape, np.float32)
+    return np.asarray(dose * signals + noise, np.float32)
+
+
+def _smoothed(signal: FloatArray) -> FloatArray:
+    """Average over five bins: the variance of a ray should not follow its own noise."""
+    padded = np.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(2, 2)], mode="edge")
+    width = signal.shape[-1]
+    return np.asarray(sum(padded[..., k : k + width] for k in range(5)) / np.float32(5), np.float32)
