@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from quell.image import BoolArray, FloatArray, Image
 from quell.noise.flat import quiet_level
-from quell.noise.spectrum import normalised
+from quell.noise.spectrum import colour, normalised
 
 _Floats = npt.NDArray[np.float64]
 
@@ -30,6 +30,8 @@ _TISSUE = 0.3
 _DARK = 0.4
 _AIRY = 6.0
 _LIKE = 2.5
+_MANY = 0.4
+_STEPS = 8
 _LEAST_RATIO = 1.75
 _ONE_CHANNEL = 2.15
 _MOST_CHANNELS = 64
@@ -38,7 +40,7 @@ _SHARE = 0.25
 _QUIET = 0.2
 _BELOW = 0.84
 """By how many standard deviations a fifth of a normal law lies below its mean."""
-_CHANCE = 0.02
+_CHANCE = 0.04
 _FAR = 5
 
 
@@ -59,7 +61,7 @@ class MagnitudeNoise:
     signal : float
         Median of what gives signal.
     found_in : str
-        ``"air"``, ``"tissue"``, or nothing.
+        ``"air"``, ``"tissue"`` (within what air allows), ``"tissue alone"``, or nothing.
     """
 
     sigma: float
@@ -97,15 +99,19 @@ def magnitude_noise(image: Image, blank: BoolArray) -> MagnitudeNoise:
     bright = _TISSUE * float(np.percentile(seen, 99)) if seen.size else 0.0
     tissue = seen[seen > bright]
     signal = float(np.median(tissue)) if tissue.size else 0.0
+    tissue_blocks = _usable_blocks(voxels, usable, _SIDE)
+    tissue_blocks = tissue_blocks[tissue_blocks.mean(axis=(1, 2)) > bright]
+    if len(tissue_blocks) and np.median(np.ptp(tissue_blocks, axis=(1, 2))) == 0:
+        return MagnitudeNoise(0.0, 1.0, np.ones((_WIDE, _WIDE)), signal, "")
     air = _air(voxels, usable, signal)
     power = air.power if air else _tissue_spectrum(voxels, usable, bright)
     quiet = quiet_level(np.where(usable, voxels, 0).astype(np.float32), (bright, math.inf), _QUIET)
-    quiet /= 1 - _BELOW / math.sqrt(2 * (_SIDE**2 - 3))
+    quiet /= _quiet_share(power)
     detail = _detail_level(voxels, usable, bright)
     if air is None:
         share = _detail_share(power)
         sigma = detail / math.sqrt(share) if detail and share > _SHARE else quiet
-        return MagnitudeNoise(sigma, 1.0, power, signal, "tissue" if sigma else "")
+        return MagnitudeNoise(sigma, 1.0, power, signal, "tissue alone" if sigma else "")
     sigma = max(min(air.sigma, quiet or math.inf), detail)
     return MagnitudeNoise(sigma, air.channels, power, signal, "air" if sigma == air.sigma else "tissue")
 
@@ -130,12 +136,16 @@ def _air(voxels: FloatArray, usable: BoolArray, signal: float) -> _Air | None:
     dark = (sd > 0) & (mean < _AIRY * sd) & (mean < _DARK * signal)
     if dark.sum() < _FEWEST:
         return None
-    # The level that most blocks share: ghosts and the edges of the patient are brighter.
+    # The lowest level that many blocks share: ghosts and dark tissue are brighter.
     level = np.log((flat[dark] ** 2).mean(axis=1))
     order = np.sort(level)
     ends = np.searchsorted(order, order + math.log(_LIKE), side="right")
-    start = order[int((ends - np.arange(len(order))).argmax())]
-    alike = np.flatnonzero(dark)[(level >= start) & (level <= start + math.log(_LIKE))]
+    like = ends - np.arange(len(order))
+    first = int(np.argmax(like >= _MANY * like.max()))
+    middle = float(np.median(order[first : ends[first]]))
+    for _ in range(_STEPS):
+        middle = float(np.median(level[np.abs(level - middle) < math.log(_LIKE) / 2]))
+    alike = np.flatnonzero(dark)[np.abs(level - middle) < math.log(_LIKE) / 2]
     ratio = float(np.median(mean[alike] / sd[alike]))
     # Less than Rayleigh's 1.91: ghosts, or a background that was filtered.
     if len(alike) < _FEWEST or ratio < _LEAST_RATIO:
@@ -164,8 +174,8 @@ def _air_spectrum(blocks: _Floats) -> _Floats:
     # What correlates over long distances is the level, not the noise.
     correlation -= np.median(correlation[np.maximum.outer(lag, lag) == _FAR])
     # Squared magnitudes correlate as the square of the complex noise, and magnitudes nearly so.
-    root = np.sqrt(np.maximum(correlation / correlation[0, 0] - _CHANCE, 0))
-    window = 0.5 + 0.5 * np.cos(np.pi * np.minimum(lag / _FAR, 1))
+    root = np.sqrt(np.maximum(correlation / correlation[0, 0] - _CHANCE, 0) / (1 - _CHANCE))
+    window = 0.5 + 0.5 * np.cos(np.pi * np.minimum(lag / _SIDE, 1))
     return _even(_without_anatomy(np.fft.fft2(root * np.outer(window, window)).real))
 
 
@@ -219,6 +229,14 @@ def _detail_share(power: _Floats) -> float:
     """Return the variance of the detail of noise of this spectrum over that of white noise."""
     high = 1 - np.cos(2 * np.pi * np.fft.fftfreq(_WIDE))
     return float((power * np.outer(high, high)).mean())
+
+
+def _quiet_share(power: _Floats) -> float:
+    """Return the quiet level of noise of this spectrum and of standard deviation 1."""
+    shape = (1, 256, 256)
+    white = np.random.default_rng(0).standard_normal(shape)
+    noise = colour(white, stretch_spectrum(power, shape[1:])).astype(np.float32)
+    return quiet_level(noise, (-math.inf, math.inf), _QUIET)
 
 
 def stretch_spectrum(power: _Floats, shape: tuple[int, int]) -> _Floats:

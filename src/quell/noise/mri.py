@@ -124,7 +124,7 @@ class MRINoise:
             for z in range(len(voxels)):
                 anew = _add(np.abs(voxels[z]), level, noise.channels, power, rng)
                 voxels[z] = np.where(blank[z], voxels[z], anew)
-        parameters = {
+        parameters: dict[str, float | int | str] = {
             "dose": dose,
             "noise_level": noise.sigma,
             "added_noise_level": level,
@@ -190,10 +190,9 @@ class MRINoise:
         sigma = signal / self.snr / math.sqrt(dose)
         voxels = np.array([self._slice(pixels, sigma, rng) for pixels in truth.voxels], np.float32)
         image = replace(truth.with_voxels(voxels), modality=Modality.MR)
-        parameters = {
-            k: v for k, v in asdict(self).items() if v is not None and k not in ("noise_level", "channels")
-        }
-        return Simulated(image, parameters | {"dose": dose, "noise_level": sigma})
+        parameters: dict[str, float | int | str] = {"dose": dose, "noise_level": sigma}
+        parameters |= {k: v for k, v in asdict(self).items() if k not in ("noise_level", "channels")}
+        return Simulated(image, parameters)
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone and without a network."""
@@ -232,7 +231,12 @@ class MRINoise:
             warnings.append("the file does not say that this is MR")
         if image.padding is not None:
             blank |= image.padding
-        return self._given(image, magnitude_noise(image, blank)), blank, tuple(warnings)
+        noise = self._given(image, magnitude_noise(image, blank))
+        if noise.found_in == "tissue alone":
+            warnings.append(
+                "there is no air with noise: the level was taken from tissue, where texture adds to it"
+            )
+        return noise, blank, tuple(warnings)
 
     def _given(self, image: Image, found: MagnitudeNoise) -> MagnitudeNoise:
         """Put what the user knows in place of what was found."""
