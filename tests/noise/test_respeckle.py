@@ -118,7 +118,7 @@ def screen() -> tuple[Image, np.ndarray]:
     assert picture.padding is not None
     scan = ~picture.padding[0]
     voxels = picture.voxels.copy()
-    voxels[0, 10:130, 4:12] = np.linspace(255, 1, 120)[:, None]
+    voxels[0, 10:130, 4:12] = np.rint(np.linspace(255, 1, 120))[:, None]
     voxels[0, 20:30, 340:390:4] = 200
     voxels[0, 300:, :30] = 90
     padding = np.zeros_like(voxels, bool)
