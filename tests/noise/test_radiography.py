@@ -187,8 +187,8 @@ def test_logarithmic_values_are_inverted_by_their_own_noise(rng: np.random.Gener
     trend = logarithmic(ramp, slope, log)
     for part in (slice(32, 160), slice(320, 448), slice(600, 728)):
         got, wanted = ((image.voxels - trend.voxels)[0, :, part].std() for image in (low.image, direct))
-        # The law is guessed from the noise: its slope is known to about a tenth.
-        assert got / wanted == pytest.approx(1, abs=0.2)
+        # The law is guessed from the noise, which electronics make steeper than quanta alone.
+        assert got / wanted == pytest.approx(1, abs=0.3)
     assert any("approximate" in warning for warning in low.warnings)
 
 

@@ -20,6 +20,9 @@ from quell.phantoms.objects import TestObject, make_object
 
 FORMATS = ("nifti", "dicom")
 
+_DECIBEL = "dB"
+_NO_DECIBEL = "the truth in dB has no place in DICOM ultrasound; it was written as NIfTI"
+
 ModelFor = Callable[[TestObject], NoiseModel]
 
 
@@ -165,12 +168,14 @@ def _write_nifti(part: _Part, out: Path, name: str, stem: str, seed: int) -> Wri
 
 
 def _write_dicom(part: _Part, out: Path, name: str, stem: str, seed: int) -> Written:
+    if part.image.units == _DECIBEL:
+        written = _write_nifti(part, out, name, stem, seed)
+        return replace(written, warnings=(*written.warnings, _NO_DECIBEL))
     from quell.formats.dicom.create import write_new
 
-    written: Written = write_new(
-        part.image, out, name=name, description=str(part.about["description"]), seed=seed
-    )
-    return written
+    description = str(part.about["description"])
+    new: Written = write_new(part.image, out, name=name, description=description, seed=seed)
+    return new
 
 
 def _write_maps(made: TestObject, out: Path, stem: str) -> list[Written]:

@@ -131,6 +131,8 @@ def cardiac(
     )
     shape = ventricle or Ventricle()
     chosen = (drawn,) if defects is None else defects
+    for defect in chosen:
+        half_angle(shape, defect)
     axes = _axes(rng)
     liver = float(rng.uniform(0.3, 0.7)) * uptake
     drawing, mu = _torso(grid, uptake, liver)

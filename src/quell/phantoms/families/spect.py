@@ -6,7 +6,7 @@ import numpy as np
 
 from quell.image import Modality
 from quell.phantoms.coverage import Grid, cylinder, sphere
-from quell.phantoms.drawing import Drawing, blank, finished
+from quell.phantoms.drawing import Drawing, blank, finished, plain
 from quell.phantoms.objects import TestObject
 
 WATER_140 = 0.0154
@@ -46,8 +46,6 @@ def jaszczak(rng: np.random.Generator, *, grid: Grid = _GRID, value: float = 100
         ball = sphere(grid, place, diameter)
         drawing.add(ball, -value)
         drawing.note(ball, "cold sphere", centre_mm=place, diameter_mm=diameter, value=0.0)
-    # Rods end where voxels do not; sums of their parts miss zero by rounding.
-    np.maximum(drawing.values, 0, out=drawing.values)
     about = {
         "background_value": value,
         "body_diameter_mm": _DIAMETER_MM,
@@ -85,4 +83,4 @@ def _sector(drawing: Drawing, diameter: float, angle: float, value: float) -> No
         drawing.labels[rod.window][rod.part >= 0.5] = label
     known = {"diameter_mm": diameter, "rods": len(places), "centres_mm": places, "value": 0.0}
     middle = [low + _ROD_LENGTH_MM / 2, *np.mean(places, axis=0).tolist()]
-    drawing.inserts.append({"label": label, "kind": "cold rods", "centre_mm": middle, **known})
+    drawing.inserts.append(plain({"label": label, "kind": "cold rods", "centre_mm": middle, **known}))
