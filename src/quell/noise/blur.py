@@ -11,6 +11,8 @@ from quell.image import FloatArray
 SIGMA_OF_FWHM = 1 / math.sqrt(8 * math.log(2))
 """Standard deviation of a Gaussian over its full width at half maximum."""
 
+_NARROW = 0.65
+
 
 def blur_matrix(size: int, sigma: float) -> FloatArray:
     """Return the matrix that convolves a line with a Gaussian.
@@ -30,8 +32,13 @@ def blur_matrix(size: int, sigma: float) -> FloatArray:
     if sigma <= 0:
         return np.eye(size, dtype=np.float32)
     offset = np.arange(-size, size + 1)
-    kernel = np.exp(-0.5 * (offset / sigma) ** 2)
-    kernel /= kernel.sum()
+    if sigma < _NARROW:
+        # A Gaussian sampled so coarsely is too narrow; these three weights have the right variance.
+        side = sigma**2 / 2
+        kernel = np.where(offset == 0, 1 - 2 * side, np.where(np.abs(offset) == 1, side, 0))
+    else:
+        kernel = np.exp(-0.5 * (offset / sigma) ** 2)
+        kernel /= kernel.sum()
     place = np.arange(size)
     matrix: FloatArray = kernel[size + place[:, None] - place].astype(np.float32)
     return matrix

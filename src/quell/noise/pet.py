@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
+from quell.noise.emission import FILTERED, UNIFORM_WATER, activity_of, changed, check_volume, keep_padding
 from quell.noise.pet_calibration import ScanSettings, filter_axially, match_grains
 from quell.noise.tomography.outline import body_outline, round_field
 from quell.noise.tomography.ring_bed import RingBed
@@ -24,7 +24,7 @@ COUNTS_PER_SLICE = 1e6
 POST_FILTER_MM = 4.0
 AXIAL_FILTER = 0.25
 
-_UNIFORM_WATER = "The attenuation map is unknown: water was assumed within the outline of the activity."
+_CUT_OUT = "The image is a cut-out: its mirror image stands in for the body around it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,14 @@ class PETNoise:
     axial_filter: float | None = None
     attenuation: FloatArray | None = None
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.scatter_fraction < 1 and 0 <= self.randoms_fraction < 1):
+            raise ValueError("fractions of scatter and randoms lie in [0, 1)")
+        if min(self.iterations, self.subsets) < 1 or self.resolution_mm < 0:
+            raise ValueError("iterations and subsets are at least 1, and a resolution is not negative")
+        if self.counts_per_slice is not None and not self.counts_per_slice > 0:
+            raise ValueError(f"counts are positive, got {self.counts_per_slice:g}")
+
     @property
     def modality(self) -> Modality:
         return Modality.PT
@@ -85,18 +93,10 @@ class PETNoise:
             If the image is no PET image, has no spacing, no activity or values that are no numbers, or
             `attenuation` does not fit it.
         """
-        if image.modality is not Modality.PT:
-            raise InputError(image.name, f"PET noise is for PET images, this is {image.modality.value}")
-        if not image.geometry.known:
-            raise InputError(image.name, "the spacing is unknown, and with it how much the body attenuates")
-        measured = image.voxels if image.padding is None else image.voxels[~image.padding]
-        if not np.isfinite(measured).all() or measured.max(initial=0) <= 0:
-            raise InputError(image.name, "there is no activity in the image, or values that are no numbers")
-        if self.attenuation is not None and self.attenuation.shape != image.shape:
-            raise InputError(
-                image.name, f"the attenuation map has shape {self.attenuation.shape}, the image {image.shape}"
-            )
-        return tuple(_doubts(image))
+        warnings = check_volume(image, Modality.PT, self.attenuation)
+        if any(word in image.acquisition.reconstruction.upper() for word in FILTERED):
+            warnings += ("The image is a filtered back-projection; the noise that is added is that of OSEM.",)
+        return warnings
 
     def calibrate(self, image: Image) -> PETNoise:
         """Return this model with the counts and the filters that give the noise found in an image.
@@ -154,9 +154,9 @@ class PETNoise:
         """
         check_dose(dose)
         warnings = self.check(image)
-        model, more = self._fitted(image)
         if dose == 1:
-            return Simulated(image, model._parameters(dose), warnings + more)
+            return Simulated(image, self._parameters(dose), warnings)
+        model, more = self._fitted(image)
         bed, settings = model._bed(image), model._settings()
 
         def work(scan: RingScan) -> FloatArray:
@@ -165,9 +165,7 @@ class PETNoise:
         change = bed.through(work, bed.gain(settings.counts_per_slice), settings.post_filter_mm)
         if image.volume:
             change = filter_axially(change, settings.axial_filter, image.gaps)
-        # No activity is negative; values that were are left as they are.
-        voxels = np.maximum(image.voxels + change, np.minimum(image.voxels, 0))
-        return Simulated(_masked(image, voxels), model._parameters(dose), warnings + more)
+        return Simulated(changed(image, change), model._parameters(dose), warnings + more + model._about(bed))
 
     def acquire(self, truth: Image, dose: float, rng: np.random.Generator) -> Simulated:
         """Return the image that is reconstructed from a scan of an activity.
@@ -201,8 +199,7 @@ class PETNoise:
         voxels = bed.through(work, dose * bed.gain(settings.counts_per_slice), settings.post_filter_mm)
         if truth.volume:
             voxels = filter_axially(voxels, settings.axial_filter, truth.gaps)
-        warnings = (_UNIFORM_WATER,) if self.attenuation is None else ()
-        return Simulated(_masked(truth, voxels), self._parameters(dose), warnings)
+        return Simulated(keep_padding(truth, voxels), self._parameters(dose), self._about(bed))
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone."""
@@ -222,6 +219,12 @@ class PETNoise:
             return model, (f"{told}.",)
         return model, (f"{told}, with the counts that its noise speaks for.",)
 
+    def _about(self, bed: RingBed) -> tuple[str, ...]:
+        """Say what was assumed of the body."""
+        cut = (_CUT_OUT,) if bed.field.cut else ()
+        guessed = self.attenuation is None and bool(bed.attenuation.any())
+        return (*cut, UNIFORM_WATER) if guessed else cut
+
     def _settings(self) -> ScanSettings:
         counts, post, axial = self.counts_per_slice, self.post_filter_mm, self.axial_filter
         return ScanSettings(
@@ -231,9 +234,7 @@ class PETNoise:
         )
 
     def _bed(self, image: Image) -> RingBed:
-        activity = np.maximum(image.voxels, 0)
-        if image.padding is not None:
-            activity[image.padding] = 0
+        activity = activity_of(image)
         body = body_outline(activity)
         if self.attenuation is not None:
             attenuation = self.attenuation.astype(np.float32)
@@ -275,22 +276,6 @@ def _thinned_difference(scan: RingScan, dose: float, iterations: int, rng: np.ra
     return both[:, slices:] - both[:, :slices]
 
 
-def _masked(image: Image, voxels: FloatArray) -> Image:
-    """Return the image with other voxels, its padding as it was."""
-    if image.padding is not None:
-        voxels = np.where(image.padding, image.voxels, voxels)
-    return image.with_voxels(voxels.astype(np.float32))
-
-
 def _uncorrected(image: Image) -> bool:
     """Whether the source says that attenuation was not corrected."""
     return bool(image.acquisition.corrections) and "ATTN" not in image.acquisition.corrections
-
-
-def _doubts(image: Image) -> Iterator[str]:
-    """Yield what makes the noise of an image unlike the model's."""
-    words = image.acquisition.reconstruction.upper()
-    if "LEARN" in words:
-        yield "The image was reconstructed by a network, whose noise this model does not make."
-    elif any(name in words for name in ("FBP", "FILTERED", "BACKPROJ", "FORE", "RP")):
-        yield "The image may be a filtered back-projection; the noise that is added is that of OSEM."
