@@ -169,7 +169,7 @@ def _fit(means: Array, levels: Array, counts: Array) -> Array:
             misfit = (_misfit(np.sqrt(model), levels, counts) + 1e-6) * penalty
             if misfit < least:
                 best, least = terms, misfit
-    return best / np.array([1.0, scale, scale**2])
+    return np.asarray(best / np.array([1.0, scale, scale**2]), np.float64)
 
 
 def _variance(terms: Array, means: Array) -> Array:

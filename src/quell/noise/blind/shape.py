@@ -22,7 +22,6 @@ ENOUGH = 20
 _FEWEST = 8
 _SHARE = 0.06
 _NEAR_PLAIN = 2.2
-_OF_NINE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def shape_of(found: tuple[Patch, ...], floor: float) -> Shape | None:
 
 
 def _within_plain(regions: Regions, plain: Plain) -> tuple[BoolArray, ...]:
-    """Return the places for regions twice as large in which most regions of this size are plain."""
+    """Return the places for regions twice as large in which all regions of this size are plain."""
     near, start, allowed = plain.deviation < _NEAR_PLAIN, 0, []
     for mask in regions.chosen:
         stop = start + int(mask.sum())
@@ -81,5 +80,5 @@ def _within_plain(regions: Regions, plain: Plain) -> tuple[BoolArray, ...]:
             for dy in range(3)
             for dx in range(3)
         ]
-        allowed.append(np.sum(parts, axis=0) >= _OF_NINE)
+        allowed.append(np.logical_and.reduce(parts))
     return tuple(allowed)
