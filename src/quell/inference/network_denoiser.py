@@ -99,6 +99,17 @@ class NetworkDenoiser:
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
         return Denoised(image.with_voxels(voxels), noise, seconds)
 
+    def estimate(self, image: Image, step: Step = lambda name, count: None) -> NoiseMap:
+        """Estimate the noise of an image as `denoise` does, and leave it at that.
+
+        Parameters
+        ----------
+        image : Image
+        step : Step
+            Told of progress.
+        """
+        return self._estimate(Slices(image, MEAN_BLOCK), min(self._streams, image.shape[0]), step)
+
     def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
         shapes = {"scaled": (1, 1, *slices.padded_shape)}
         network = self._network("estimator", shapes, streams, exact=True)

@@ -118,19 +118,34 @@ def anisotropy(spectrum: NoiseSpectrum) -> float:
     return float(np.sqrt(high / low)) if low > 0 else 1.0
 
 
-def is_ramp_like(spectrum: NoiseSpectrum) -> bool:
-    """Say whether the noise looks like that of filtered back-projection.
+def ramp_ratio(spectrum: NoiseSpectrum) -> float:
+    """Return the power at low frequencies over that at the upper middle ones; 1 of white noise.
 
-    The ramp filter leaves little power at zero frequency and a peak above it; iterative and
-    learned reconstructions have most of their power at low frequencies. Ramp-like is a spectrum
-    whose radial curve peaks above a fifth of its first moment times two (that is, away from zero)
-    and whose lowest measured ring, at 0.06 cycles per pixel of 32 x 32 regions, lies below 60 % of
-    the peak.
+    The upper end is where the radial curve last reaches half of its height (lowest rings apart). The
+    mean over the lowest third, without the ring around zero, is divided by the mean over the upper
+    half. Filtered back-projection gives 0.3 to 0.8, since the ramp filter takes the low frequencies;
+    iterative and learned reconstructions and smoothing give far more than 1.
     """
-    curve = radial(spectrum)
-    top = int(np.argmax(curve.power))
-    lowest = float(curve.power[:3].max())
-    return bool(top >= 3 and lowest < _RAMP * float(curve.power[top]))
+    power = radial(spectrum).power
+    if len(power) < 6 or power.max() <= 0:
+        return 1.0
+    upper = int(np.nonzero(power >= 0.5 * power[3:].max())[0].max())
+    low = power[1 : max(2, round(0.3 * upper) + 1)]
+    high = power[round(0.5 * upper) : max(round(0.9 * upper), round(0.5 * upper) + 1)]
+    return float(low.mean() / high.mean())
 
 
-_RAMP = 0.6
+def is_ramp_like(spectrum: NoiseSpectrum) -> bool:
+    """Say whether noise is that of filtered back-projection: little at low frequencies, a peak above.
+
+    In images of patients leftover anatomy fills up the low frequencies, so that False does not prove
+    an iterative or learned reconstruction; a `ramp_ratio` above `LOW_PASS` makes it likely.
+    """
+    return ramp_ratio(spectrum) < RAMP
+
+
+RAMP = 0.85
+"""Largest `ramp_ratio` of what is called ramp-like."""
+
+LOW_PASS = 1.6
+"""Least `ramp_ratio` of noise that falls from the lowest frequency on."""

@@ -145,7 +145,8 @@ def _chosen(image: Image, slices: Sequence[int]) -> list[Place]:
 
 def _cut(array: npt.NDArray[Any], place: Place) -> npt.NDArray[Any]:
     z, y, x = place
-    return array[z][y, x]
+    part: npt.NDArray[Any] = array[z][y, x]
+    return part
 
 
 def _windows(pixels: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
