@@ -59,7 +59,8 @@ def test_truth_images_labels_attenuation_and_parameters_are_written(tmp_path: Pa
     np.testing.assert_array_equal(voxels(tmp_path / f"{stem}_attenuation.nii.gz"), made.attenuation)
     told = json.loads((tmp_path / names[-1]).read_text("utf-8"))
     assert told["object"] == made.parameters
-    assert [one["dose"] for one in told["images"]] == [1.0, 0.25]
+    assert [one.get("dose") for one in told["images"]] == [None, 1.0, 0.25]
+    assert [file for one in told["images"] for file in one["files"]] == names[:6]
     # SD of 164000 draws: known to 0.2 %.
     for dose in (1, 0.25):
         noise = voxels(tmp_path / f"{stem}_dose-{dose}.nii.gz") - made.truth.voxels

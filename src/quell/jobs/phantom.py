@@ -116,10 +116,15 @@ def run_phantom(
     stem = f"{name}_seed-{settings.seed}"
     write = _write_dicom if settings.format == "dicom" else _write_nifti
     written = [write(part, out, name, stem, settings.seed) for part in parts]
+    told = [
+        {**part.about, "files": [file.relative_to(out).as_posix() for file in one.files]}
+        for part, one in zip(parts, written, strict=True)
+    ]
     written += _write_maps(made, out, stem)
     said = tuple(dict.fromkeys((*warnings, *(text for one in written for text in one.warnings))))
     files = tuple(file for one in written for file in one.files)
-    parameters = _write_parameters(made, parts, settings, out / f"{stem}_parameters.json")
+    parameters = out / f"{stem}_parameters.json"
+    _write_json(_parameters(made, told, settings), parameters)
     return PhantomRecord(name, (*files, parameters), said)
 
 
@@ -190,16 +195,14 @@ def _write_maps(made: TestObject, out: Path, stem: str) -> list[Written]:
     return written
 
 
-def _write_parameters(made: TestObject, parts: list[_Part], settings: PhantomSettings, path: Path) -> Path:
-    values = {
+def _parameters(made: TestObject, images: list[dict[str, Any]], settings: PhantomSettings) -> dict[str, Any]:
+    return {
         "notice": "A computed test object, not a patient. Research use only. Not for diagnosis.",
         "quell_version": __version__,
         "seed": settings.seed,
         "object": dict(made.parameters),
-        "images": [part.about for part in parts[1:]],
+        "images": images,
     }
-    _write_json(values, path)
-    return path
 
 
 def _write_json(values: dict[str, Any], path: Path) -> None:
