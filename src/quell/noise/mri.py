@@ -12,7 +12,7 @@ import numpy.typing as npt
 from quell.errors import InputError
 from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.noise.blank import blank_zones
-from quell.noise.coils import coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
+from quell.noise.coils import Coils, coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
 from quell.noise.kspace import kspace_weights
 from quell.noise.magnitude import MagnitudeNoise, magnitude_noise, stretch_spectrum
@@ -188,7 +188,15 @@ class MRINoise:
         if truth.shape[1] % self.acceleration:
             raise InputError(truth.name, f"{truth.shape[1]} rows cannot be folded {self.acceleration} times")
         sigma = signal / self.snr / math.sqrt(dose)
-        voxels = np.array([self._slice(pixels, sigma, rng) for pixels in truth.voxels], np.float32)
+        seen = coil_sensitivities((truth.shape[1], truth.shape[2]), self.coils)
+        matrices = unfolding(seen, coil_covariance(self.coils, self.correlation), self.acceleration)
+        voxels = np.empty_like(truth.voxels)
+        for z, pixels in enumerate(truth.voxels):
+            images = self._coil_images(seen * pixels, sigma, rng)
+            combined = (
+                sum_of_squares(images) if self.combination == "sum_of_squares" else unfold(images, matrices)
+            )
+            voxels[z] = np.abs(combined)
         image = replace(truth.with_voxels(voxels), modality=Modality.MR)
         parameters: dict[str, float | int | str] = {"dose": dose, "noise_level": sigma}
         parameters |= {k: v for k, v in asdict(self).items() if k not in ("noise_level", "channels")}
@@ -201,19 +209,16 @@ class MRINoise:
         found: NoiseEstimate = estimate_noise(image)
         return found
 
-    def _slice(self, pixels: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
-        rows, columns = pixels.shape
-        seen = coil_sensitivities((rows, columns), self.coils)
-        lines = np.s_[:, :: self.acceleration]
-        covariance = coil_covariance(self.coils, self.correlation, sigma * math.sqrt(rows * columns))
-        data = np.fft.fft2(seen * pixels)[lines].astype(np.complex64)
+    def _coil_images(self, seen: Coils, sigma: float, rng: np.random.Generator) -> Coils:
+        """Return what the coils measure of what they see, folded where lines are left out."""
+        coils, rows, columns = seen.shape
+        # An inverse transform divides by the number of samples.
+        covariance = coil_covariance(coils, self.correlation, sigma * math.sqrt(rows * columns))
+        data = np.fft.fft2(seen)[:, :: self.acceleration].astype(np.complex64)
         data += coil_noise(rng, covariance, (rows // self.acceleration, columns))
         weights = kspace_weights((rows, columns), self.zero_filling, self.partial_fourier, self.apodisation)
-        images = np.fft.ifft2(data * weights[:: self.acceleration]).astype(np.complex64)
-        if self.combination == "sum_of_squares":
-            return sum_of_squares(images)
-        whole: FloatArray = np.abs(unfold(images, unfolding(seen, covariance, self.acceleration)))
-        return whole
+        images: Coils = np.fft.ifft2(data * weights[:: self.acceleration]).astype(np.complex64)
+        return images
 
     def _examine(self, image: Image) -> tuple[MagnitudeNoise, BoolArray, tuple[str, ...]]:
         """Return the noise that is there, where there is no measurement, and what is only approximate."""

@@ -148,7 +148,7 @@ class UltrasoundNoise:
         Raises
         ------
         InputError
-            As `check` does.
+            As `check` does, and where no frame has a plain region in which speckle could be measured.
         ValueError
             If the dose is no whole number from 1 on.
         """
