@@ -9,11 +9,20 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.emission import FILTERED, UNIFORM_WATER, activity_of, changed, check_volume, keep_padding
+from quell.noise.emission import (
+    FILTERED,
+    UNIFORM_WATER,
+    activity_of,
+    changed,
+    check_volume,
+    is_uncorrected,
+    keep_padding,
+)
 from quell.noise.pet_calibration import ScanSettings, filter_axially, match_grains
 from quell.noise.tomography.outline import body_outline, round_field
 from quell.noise.tomography.ring_bed import RingBed
-from quell.noise.tomography.ring_scan import RingScan, stacked, together
+from quell.noise.tomography.ring_scan import RingScan
+from quell.noise.tomography.sinograms import Sinograms
 
 WATER_511 = 0.0096
 """Attenuation of water at 511 keV, 1/mm."""
@@ -124,7 +133,7 @@ class PETNoise:
         if len(fixed) == len(vars(known)):
             return replace(self, **vars(known))
         gaps = image.gaps if image.volume else tuple(range(image.shape[0]))
-        found = match_grains(self._bed(image), gaps, known, fixed)
+        found = match_grains(self._bed(image), image.geometry.spacing[0], gaps, known, fixed)
         if found is None:
             raise InputError(image.name, "its noise cannot be told from structure")
         return replace(self, **vars(found))
@@ -160,7 +169,7 @@ class PETNoise:
         bed, settings = model._bed(image), model._settings()
 
         def work(scan: RingScan) -> FloatArray:
-            return _thinned_difference(scan, dose, model.iterations, rng)
+            return scan.thinned_difference(dose, model.iterations, rng)
 
         change = bed.through(work, bed.gain(settings.counts_per_slice), settings.post_filter_mm)
         if image.volume:
@@ -201,6 +210,55 @@ class PETNoise:
             voxels = filter_axially(voxels, settings.axial_filter, truth.gaps)
         return Simulated(keep_padding(truth, voxels), self._parameters(dose), self._about(bed))
 
+    def project(self, truth: Image) -> Sinograms:
+        """Return the prompts that are expected of an activity at dose 1.
+
+        Parameters
+        ----------
+        truth : Image
+            Activity in any units.
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        """
+        self.check(truth)
+        bed = self._bed(truth)
+        return bed.sinograms(bed.gain(self._settings().counts_per_slice))
+
+    def reconstruct(self, sinograms: Sinograms, like: Image) -> Image:
+        """Reconstruct measured prompts.
+
+        Parameters
+        ----------
+        sinograms : Sinograms
+            As `project` orders them.
+        like : Image
+            The image that was projected; its activity gives the outline of the body.
+
+        Returns
+        -------
+        Image
+            On the grid and in the units of `like`.
+
+        Raises
+        ------
+        InputError
+            As `check` does, and if the sinograms have another shape.
+        """
+        self.check(like)
+        bed, settings = self._bed(like), self._settings()
+        expected = (like.shape[0], bed.system.views, bed.system.bins)
+        if sinograms.counts.shape != expected:
+            raise InputError(
+                like.name, f"sinograms of shape {expected} were expected, not {sinograms.counts.shape}"
+            )
+        voxels = bed.reconstruct(sinograms, settings.post_filter_mm)
+        if like.volume:
+            voxels = filter_axially(voxels, settings.axial_filter, like.gaps)
+        return keep_padding(like, voxels)
+
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone."""
         from quell.noise.estimation import estimate_noise
@@ -238,7 +296,7 @@ class PETNoise:
         body = body_outline(activity)
         if self.attenuation is not None:
             attenuation = self.attenuation.astype(np.float32)
-        elif _uncorrected(image):
+        elif is_uncorrected(image):
             attenuation = np.zeros_like(activity)
         else:
             attenuation = body * np.float32(WATER_511)
@@ -265,17 +323,3 @@ class PETNoise:
             "subsets": self.subsets,
             "attenuation": "uniform water" if self.attenuation is None else "given",
         }
-
-
-def _thinned_difference(scan: RingScan, dose: float, iterations: int, rng: np.random.Generator) -> FloatArray:
-    """Return the reconstruction of thinned counts less that of all counts, (P, slices)."""
-    full = scan.measure(rng)
-    low = tuple(rng.binomial(part.astype(np.int64), dose).astype(np.float32) for part in full)
-    both = together(scan, scan.at(dose)).reconstruct(stacked(full, low), iterations)
-    slices = both.shape[1] // 2
-    return both[:, slices:] - both[:, :slices]
-
-
-def _uncorrected(image: Image) -> bool:
-    """Whether the source says that attenuation was not corrected."""
-    return bool(image.acquisition.corrections) and "ATTN" not in image.acquisition.corrections
