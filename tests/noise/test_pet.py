@@ -164,7 +164,23 @@ def test_a_cut_out_and_a_single_slice_are_simulated_and_said_to_be(rng: np.rando
     single = replace(image, voxels=image.voxels[:1].copy(), volume=False)
     done = PETNoise().simulate(single, 0.5, rng)
     assert any("cannot be told from structure" in text for text in done.warnings)
-    assert done.parameters["counts_per_slice"] == 1e6
+    assert done.parameters["counts_per_slice"] == 2e5
+
+
+def test_fine_images_are_simulated_on_larger_pixels_with_the_same_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = replace(full(), voxels=full().voxels[:48, :63].copy())
+    model = replace(MODEL, post_filter_mm=12.0)
+    fine = model.simulate(image, DOSE, np.random.default_rng(8))
+    monkeypatch.setattr("quell.noise.pet_bed._LARGEST_FIELD", 40)
+    coarse = model.simulate(image, DOSE, np.random.default_rng(8))
+    assert coarse.image.shape == image.shape
+    assert any("larger pixels" in text for text in coarse.warnings)
+    where = REGIONS["background"][:63]
+    added = [(done.image.voxels - image.voxels)[:, where].std() for done in (fine, coarse)]
+    # Interpolation and averaging take a little of grains of three pixels.
+    assert 0.75 < added[1] / added[0] < 1.1
 
 
 def test_what_was_not_measured_stays_and_dose_one_changes_nothing(rng: np.random.Generator) -> None:

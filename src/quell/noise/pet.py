@@ -11,29 +11,25 @@ from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
 from quell.noise.emission import (
     FILTERED,
-    UNIFORM_WATER,
-    activity_of,
     changed,
     check_volume,
-    is_uncorrected,
     keep_padding,
 )
-from quell.noise.pet_calibration import ScanSettings, filter_axially, match_grains
-from quell.noise.tomography.outline import body_outline, round_field
+from quell.noise.pet_bed import assumptions, make_bed, on_grid
+from quell.noise.pet_calibration import ScanSettings, match_grains
 from quell.noise.tomography.ring_bed import RingBed
 from quell.noise.tomography.ring_scan import RingScan
 from quell.noise.tomography.sinograms import Sinograms
 
-WATER_511 = 0.0096
-"""Attenuation of water at 511 keV, 1/mm."""
-
 COUNTS_PER_SLICE = 1e6
-"""Prompts of a slice in `acquire`, and where those of an image cannot be found."""
+"""Prompts of a slice in `acquire`."""
+
+ASSUMED_COUNTS = 2e5
+"""Prompts of a slice of an image whose own cannot be found: those of a real whole body, two to five minutes
+a bed position."""
 
 POST_FILTER_MM = 4.0
 AXIAL_FILTER = 0.25
-
-_CUT_OUT = "The image is a cut-out: its mirror image stands in for the body around it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +168,12 @@ class PETNoise:
             return scan.thinned_difference(dose, model.iterations, rng)
 
         change = bed.through(work, bed.gain(settings.counts_per_slice), settings.post_filter_mm)
-        if image.volume:
-            change = filter_axially(change, settings.axial_filter, image.gaps)
-        return Simulated(changed(image, change), model._parameters(dose), warnings + more + model._about(bed))
+        change = on_grid(image, bed, change, settings.axial_filter)
+        return Simulated(
+            changed(image, change),
+            model._parameters(dose),
+            warnings + more + assumptions(image, bed, self.attenuation),
+        )
 
     def acquire(self, truth: Image, dose: float, rng: np.random.Generator) -> Simulated:
         """Return the image that is reconstructed from a scan of an activity.
@@ -206,9 +205,10 @@ class PETNoise:
             return scan.reconstruct(scan.measure(rng), self.iterations)
 
         voxels = bed.through(work, dose * bed.gain(settings.counts_per_slice), settings.post_filter_mm)
-        if truth.volume:
-            voxels = filter_axially(voxels, settings.axial_filter, truth.gaps)
-        return Simulated(keep_padding(truth, voxels), self._parameters(dose), self._about(bed))
+        voxels = on_grid(truth, bed, voxels, settings.axial_filter)
+        return Simulated(
+            keep_padding(truth, voxels), self._parameters(dose), assumptions(truth, bed, self.attenuation)
+        )
 
     def project(self, truth: Image) -> Sinograms:
         """Return the prompts that are expected of an activity at dose 1.
@@ -255,9 +255,7 @@ class PETNoise:
                 like.name, f"sinograms of shape {expected} were expected, not {sinograms.counts.shape}"
             )
         voxels = bed.reconstruct(sinograms, settings.post_filter_mm)
-        if like.volume:
-            voxels = filter_axially(voxels, settings.axial_filter, like.gaps)
-        return keep_padding(like, voxels)
+        return keep_padding(like, on_grid(like, bed, voxels, settings.axial_filter))
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone."""
@@ -271,17 +269,12 @@ class PETNoise:
         try:
             model = self.calibrate(image)
         except InputError as error:
-            return self, (f"The counts were taken to be {COUNTS_PER_SLICE:.0f} a slice: {error.reason}.",)
+            told = f"The counts were taken to be {ASSUMED_COUNTS:.0f} a slice: {error.reason}."
+            return replace(self, counts_per_slice=ASSUMED_COUNTS), (told,)
         told = "The image alone was given: its slices were scanned each by itself"
         if self.counts_per_slice is not None:
             return model, (f"{told}.",)
         return model, (f"{told}, with the counts that its noise speaks for.",)
-
-    def _about(self, bed: RingBed) -> tuple[str, ...]:
-        """Say what was assumed of the body."""
-        cut = (_CUT_OUT,) if bed.field.cut else ()
-        guessed = self.attenuation is None and bool(bed.attenuation.any())
-        return (*cut, UNIFORM_WATER) if guessed else cut
 
     def _settings(self) -> ScanSettings:
         counts, post, axial = self.counts_per_slice, self.post_filter_mm, self.axial_filter
@@ -292,23 +285,12 @@ class PETNoise:
         )
 
     def _bed(self, image: Image) -> RingBed:
-        activity = activity_of(image)
-        body = body_outline(activity)
-        if self.attenuation is not None:
-            attenuation = self.attenuation.astype(np.float32)
-        elif is_uncorrected(image):
-            attenuation = np.zeros_like(activity)
-        else:
-            attenuation = body * np.float32(WATER_511)
-        return RingBed(
-            activity,
-            attenuation,
-            round_field(body),
-            image.geometry.spacing[1],
+        return make_bed(
+            image,
+            self.attenuation,
             self.resolution_mm,
             (self.scatter_fraction, self.randoms_fraction),
-            self.iterations,
-            self.subsets,
+            (self.iterations, self.subsets),
         )
 
     def _parameters(self, dose: float) -> dict[str, float | int | str]:
