@@ -50,7 +50,7 @@ def test_dispersion_of_counts_is_one_at_every_level_and_under_structure(
     mean: float, rng: np.random.Generator
 ) -> None:
     y, x = np.mgrid[:256, :256]
-    # A steep slope and upright edges, which the contrast of four pixels must not see.
+    # A steep slope and upright edges, which the contrast must not see.
     expected = mean * (0.3 + x / 256 + (y % 60 < 20))
     found = dispersion(rng.poisson(expected)[None].astype(np.float32))
     assert found.known

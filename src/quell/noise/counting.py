@@ -14,14 +14,21 @@ import numpy.typing as npt
 
 from quell.noise.contracts import check_dose
 
-_TILE = 8
+_TILE = 16
 _LEAST_COUNTS = 32
 _FEWEST_TILES = 10
+_CONTRAST = (1.0, -2.0, 1.0)
+_WEIGHT = sum(w**2 for w in _CONTRAST) ** 2
+_OVERLAP = 3.78
+"""Windows overlap: their squared contrasts have correlations that add up to this."""
+
+_FREEDOM = _TILE**2 / _OVERLAP
+_MEDIAN_OF_TILE = (1 - 2 / (9 * _FREEDOM)) ** 3
+"""Median over mean of a chi-squared variable with as many degrees of freedom as a tile has."""
+
 _EXPECTED_AT_GAP = 15.0
 _DOUBLED_SIGMA = 6.0
 _SMALL = 10
-_MEDIAN_OF_TILE = (1 - 2 / (9 * _TILE**2)) ** 3
-"""Median over mean of a chi-squared variable with as many degrees of freedom as a tile has squares."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,9 @@ def thin_counts(
 def dispersion(counts: npt.NDArray[np.floating], usable: npt.NDArray[np.bool_] | None = None) -> Dispersion:
     """Measure variance over mean in the plain parts of frames.
 
-    Of four counts a, b / c, d with equal means and sum n, (a - b - c + d)^2 / n has expectation 1 however
-    large or small n is: given n they are multinomial. Slopes and edges along rows or columns drop
-    out of the difference; the median over tiles leaves out what else is structure.
+    The second difference along rows and columns, a sum over 3 x 3 pixels with weights w, has the variance
+    sum(w^2 mean), for which sum(w^2 count) stands, at any level of counts. Slopes, bends along one
+    axis and straight edges drop out of it; the median over tiles leaves out what else is structure.
 
     Parameters
     ----------
@@ -93,17 +100,19 @@ def dispersion(counts: npt.NDArray[np.floating], usable: npt.NDArray[np.bool_] |
     usable : ndarray of bool, same shape, optional
         Where there is a measurement.
     """
-    squares, sums = _contrasts(counts)
+    values = counts.astype(np.float32, copy=False)
+    squares = _windows(values, _CONTRAST) ** 2
+    sums = _windows(values, tuple(w**2 for w in _CONTRAST))
     if usable is not None:
-        whole = _quads(usable).all(axis=(2, 4))
+        whole = _windows(usable.astype(np.float32), (1.0, 1.0, 1.0)) > len(_CONTRAST) ** 2 - 0.5
         squares, sums = squares * whole, sums * whole
     squares, sums = _tiles(squares), _tiles(sums)
-    enough = sums >= _LEAST_COUNTS
+    enough = sums >= _LEAST_COUNTS * _WEIGHT
     if enough.sum() < _FEWEST_TILES:
         return Dispersion(float("nan"), float("nan"))
     ratios = squares[enough] / sums[enough]
-    # A chi-squared mean of k squares has variance 2 / k; a median scatters 1.25 times as much as a mean.
-    error = 1.25 * np.sqrt(2 / _TILE**2 / enough.sum())
+    # A chi-squared mean with k degrees of freedom has variance 2 / k; a median scatters 1.25 times as much.
+    error = 1.25 * np.sqrt(2 / _FREEDOM / enough.sum())
     return Dispersion(float(np.median(ratios)) / _MEDIAN_OF_TILE, float(error))
 
 
@@ -137,22 +146,11 @@ def rescaled_at(counts: npt.NDArray[np.floating]) -> int | None:
     return int(found[0]) + 1 if found.size else None
 
 
-def _contrasts(
-    counts: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the squared difference and the sum of each square of four pixels."""
-    quads = _quads(counts).astype(np.float32, copy=False)
-    rows = quads[:, :, 0] - quads[:, :, 1]
-    difference = rows[..., 0] - rows[..., 1]
-    rows = quads[:, :, 0] + quads[:, :, 1]
-    total: npt.NDArray[np.float32] = rows[..., 0] + rows[..., 1]
-    return difference**2, total
-
-
-def _quads(frames: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Cut frames into squares of four pixels, shape (frames, rows, 2, columns, 2)."""
-    depth, rows, columns = frames.shape[0], frames.shape[1] // 2, frames.shape[2] // 2
-    return frames[:, : 2 * rows, : 2 * columns].reshape(depth, rows, 2, columns, 2)
+def _windows(frames: npt.NDArray[np.float32], weights: tuple[float, ...]) -> npt.NDArray[np.float32]:
+    """Sum over 3 x 3 pixels with weights along both axes, wherever the window fits."""
+    first, middle, last = (np.float32(w) for w in weights)
+    rows = first * frames[:, :-2] + middle * frames[:, 1:-1] + last * frames[:, 2:]
+    return np.asarray(first * rows[:, :, :-2] + middle * rows[:, :, 1:-1] + last * rows[:, :, 2:])
 
 
 def _tiles(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

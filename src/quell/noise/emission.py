@@ -69,3 +69,8 @@ def keep_padding(image: Image, voxels: FloatArray) -> Image:
     if image.padding is not None:
         voxels = np.where(image.padding, image.voxels, voxels)
     return image.with_voxels(voxels.astype(np.float32))
+
+
+def is_uncorrected(image: Image) -> bool:
+    """Whether the source says that attenuation was not corrected."""
+    return bool(image.acquisition.corrections) and "ATTN" not in image.acquisition.corrections

@@ -9,22 +9,27 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.emission import FILTERED, UNIFORM_WATER, activity_of, changed, check_volume, keep_padding
-from quell.noise.pet_calibration import ScanSettings, filter_axially, match_grains
-from quell.noise.tomography.outline import body_outline, round_field
+from quell.noise.emission import (
+    FILTERED,
+    changed,
+    check_volume,
+    keep_padding,
+)
+from quell.noise.pet_bed import assumptions, make_bed, on_grid
+from quell.noise.pet_calibration import ScanSettings, match_grains
 from quell.noise.tomography.ring_bed import RingBed
-from quell.noise.tomography.ring_scan import RingScan, stacked, together
-
-WATER_511 = 0.0096
-"""Attenuation of water at 511 keV, 1/mm."""
+from quell.noise.tomography.ring_scan import RingScan
+from quell.noise.tomography.sinograms import Sinograms
 
 COUNTS_PER_SLICE = 1e6
-"""Prompts of a slice in `acquire`, and where those of an image cannot be found."""
+"""Prompts of a slice in `acquire`."""
+
+ASSUMED_COUNTS = 2e5
+"""Prompts of a slice of an image whose own cannot be found: those of a real whole body, two to five minutes
+a bed position."""
 
 POST_FILTER_MM = 4.0
 AXIAL_FILTER = 0.25
-
-_CUT_OUT = "The image is a cut-out: its mirror image stands in for the body around it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ class PETNoise:
         if len(fixed) == len(vars(known)):
             return replace(self, **vars(known))
         gaps = image.gaps if image.volume else tuple(range(image.shape[0]))
-        found = match_grains(self._bed(image), gaps, known, fixed)
+        found = match_grains(self._bed(image), image.geometry.spacing[0], gaps, known, fixed)
         if found is None:
             raise InputError(image.name, "its noise cannot be told from structure")
         return replace(self, **vars(found))
@@ -160,12 +165,15 @@ class PETNoise:
         bed, settings = model._bed(image), model._settings()
 
         def work(scan: RingScan) -> FloatArray:
-            return _thinned_difference(scan, dose, model.iterations, rng)
+            return scan.thinned_difference(dose, model.iterations, rng)
 
         change = bed.through(work, bed.gain(settings.counts_per_slice), settings.post_filter_mm)
-        if image.volume:
-            change = filter_axially(change, settings.axial_filter, image.gaps)
-        return Simulated(changed(image, change), model._parameters(dose), warnings + more + model._about(bed))
+        change = on_grid(image, bed, change, settings.axial_filter)
+        return Simulated(
+            changed(image, change),
+            model._parameters(dose),
+            warnings + more + assumptions(image, bed, self.attenuation),
+        )
 
     def acquire(self, truth: Image, dose: float, rng: np.random.Generator) -> Simulated:
         """Return the image that is reconstructed from a scan of an activity.
@@ -197,9 +205,57 @@ class PETNoise:
             return scan.reconstruct(scan.measure(rng), self.iterations)
 
         voxels = bed.through(work, dose * bed.gain(settings.counts_per_slice), settings.post_filter_mm)
-        if truth.volume:
-            voxels = filter_axially(voxels, settings.axial_filter, truth.gaps)
-        return Simulated(keep_padding(truth, voxels), self._parameters(dose), self._about(bed))
+        voxels = on_grid(truth, bed, voxels, settings.axial_filter)
+        return Simulated(
+            keep_padding(truth, voxels), self._parameters(dose), assumptions(truth, bed, self.attenuation)
+        )
+
+    def project(self, truth: Image) -> Sinograms:
+        """Return the prompts that are expected of an activity at dose 1.
+
+        Parameters
+        ----------
+        truth : Image
+            Activity in any units.
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        """
+        self.check(truth)
+        bed = self._bed(truth)
+        return bed.sinograms(bed.gain(self._settings().counts_per_slice))
+
+    def reconstruct(self, sinograms: Sinograms, like: Image) -> Image:
+        """Reconstruct measured prompts.
+
+        Parameters
+        ----------
+        sinograms : Sinograms
+            As `project` orders them.
+        like : Image
+            The image that was projected; its activity gives the outline of the body.
+
+        Returns
+        -------
+        Image
+            On the grid and in the units of `like`.
+
+        Raises
+        ------
+        InputError
+            As `check` does, and if the sinograms have another shape.
+        """
+        self.check(like)
+        bed, settings = self._bed(like), self._settings()
+        expected = (like.shape[0], bed.system.views, bed.system.bins)
+        if sinograms.counts.shape != expected:
+            raise InputError(
+                like.name, f"sinograms of shape {expected} were expected, not {sinograms.counts.shape}"
+            )
+        voxels = bed.reconstruct(sinograms, settings.post_filter_mm)
+        return keep_padding(like, on_grid(like, bed, voxels, settings.axial_filter))
 
     def estimate(self, image: Image) -> NoiseEstimate:
         """Measure the noise in an image, from the image alone."""
@@ -213,17 +269,12 @@ class PETNoise:
         try:
             model = self.calibrate(image)
         except InputError as error:
-            return self, (f"The counts were taken to be {COUNTS_PER_SLICE:.0f} a slice: {error.reason}.",)
+            told = f"The counts were taken to be {ASSUMED_COUNTS:.0f} a slice: {error.reason}."
+            return replace(self, counts_per_slice=ASSUMED_COUNTS), (told,)
         told = "The image alone was given: its slices were scanned each by itself"
         if self.counts_per_slice is not None:
             return model, (f"{told}.",)
         return model, (f"{told}, with the counts that its noise speaks for.",)
-
-    def _about(self, bed: RingBed) -> tuple[str, ...]:
-        """Say what was assumed of the body."""
-        cut = (_CUT_OUT,) if bed.field.cut else ()
-        guessed = self.attenuation is None and bool(bed.attenuation.any())
-        return (*cut, UNIFORM_WATER) if guessed else cut
 
     def _settings(self) -> ScanSettings:
         counts, post, axial = self.counts_per_slice, self.post_filter_mm, self.axial_filter
@@ -234,23 +285,12 @@ class PETNoise:
         )
 
     def _bed(self, image: Image) -> RingBed:
-        activity = activity_of(image)
-        body = body_outline(activity)
-        if self.attenuation is not None:
-            attenuation = self.attenuation.astype(np.float32)
-        elif _uncorrected(image):
-            attenuation = np.zeros_like(activity)
-        else:
-            attenuation = body * np.float32(WATER_511)
-        return RingBed(
-            activity,
-            attenuation,
-            round_field(body),
-            image.geometry.spacing[1],
+        return make_bed(
+            image,
+            self.attenuation,
             self.resolution_mm,
             (self.scatter_fraction, self.randoms_fraction),
-            self.iterations,
-            self.subsets,
+            (self.iterations, self.subsets),
         )
 
     def _parameters(self, dose: float) -> dict[str, float | int | str]:
@@ -265,17 +305,3 @@ class PETNoise:
             "subsets": self.subsets,
             "attenuation": "uniform water" if self.attenuation is None else "given",
         }
-
-
-def _thinned_difference(scan: RingScan, dose: float, iterations: int, rng: np.random.Generator) -> FloatArray:
-    """Return the reconstruction of thinned counts less that of all counts, (P, slices)."""
-    full = scan.measure(rng)
-    low = tuple(rng.binomial(part.astype(np.int64), dose).astype(np.float32) for part in full)
-    both = together(scan, scan.at(dose)).reconstruct(stacked(full, low), iterations)
-    slices = both.shape[1] // 2
-    return both[:, slices:] - both[:, :slices]
-
-
-def _uncorrected(image: Image) -> bool:
-    """Whether the source says that attenuation was not corrected."""
-    return bool(image.acquisition.corrections) and "ATTN" not in image.acquisition.corrections

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.image import FloatArray
-from quell.noise.blur import SIGMA_OF_FWHM, blur_slices
+from quell.noise.blur import SIGMA_OF_FWHM, blur_matrix, blur_slices
 from quell.noise.grains import Grains, measure_grains
 from quell.noise.tomography.ring_bed import RingBed
 
@@ -21,6 +21,10 @@ _WIDEST = 4.0
 _STRONGEST_AXIAL = 0.5
 _STRUCTURE = 0.72
 """No filter of three slices correlates noise so much: the blocks hold structure."""
+
+_ALONG_MM, _ALONG_MOST, _ACROSS = 5.0, 2.5, 0.7
+"""Standard deviations of the smoothing that shows the structure: along z in mm, at most so many slices, and
+in the slice in pixels."""
 
 _COUNTS = (1e3, 1e10)
 
@@ -49,7 +53,7 @@ def filter_axially(stack: FloatArray, weight: float, gaps: tuple[int, ...] = ())
 
 
 def match_grains(
-    bed: RingBed, gaps: tuple[int, ...], start: ScanSettings, fixed: frozenset[str]
+    bed: RingBed, distance: float, gaps: tuple[int, ...], start: ScanSettings, fixed: frozenset[str]
 ) -> ScanSettings | None:
     """Find the settings whose noise has the strength and the width of that in an image.
 
@@ -57,6 +61,8 @@ def match_grains(
     ----------
     bed : RingBed
         The image's activity.
+    distance : float
+        Between slices, in mm.
     gaps : tuple of int
         Indices i such that slice i + 1 is not the neighbour of slice i.
     start : ScanSettings
@@ -72,8 +78,10 @@ def match_grains(
     whole = measure_grains(bed.activity, bed.activity, gaps)
     if whole is None or whole.relative == 0 or whole.axial > _STRUCTURE:
         return None
+    along = 0.0 if len(gaps) >= len(bed.activity) - 1 else min(_ALONG_MM / distance, _ALONG_MOST)
     chosen, gaps = _runs(len(bed.activity), gaps)
     few = replace(bed, activity=bed.activity[chosen], attenuation=bed.attenuation[chosen])
+    structure = _structure(bed.activity, along)[chosen]
     seen = measure_grains(few.activity, few.activity, gaps)
     if seen is None or seen.relative == 0:
         return None
@@ -87,7 +95,7 @@ def match_grains(
     for _ in range(_ROUNDS):
         dose = gain * found.counts_per_slice
         noisy = few.through(lambda scan: scan.reconstruct(scan.measure(rng), bed.iterations), dose, 0.0)
-        found = _step(noisy - mean, few, gaps, target, found, fixed)
+        found = _step(noisy - mean, few, _Look(structure, along, gaps, target, fixed), found)
         rounds.append(found.counts_per_slice)
     # The first guess may be far off; the rounds after it differ by chance.
     return replace(found, counts_per_slice=float(np.sqrt(rounds[-1] * rounds[-2])))
@@ -104,26 +112,65 @@ def _runs(depth: int, gaps: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], tupl
     return chosen, tuple(int(place) for place in breaks)
 
 
-def _step(
-    noise: FloatArray,
-    bed: RingBed,
-    gaps: tuple[int, ...],
-    target: Grains,
-    now: ScanSettings,
-    fixed: frozenset[str],
-) -> ScanSettings:
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What the noise is compared with: structure smoothed along z, gaps, the grains seen, settings known."""
+
+    structure: FloatArray
+    along: float
+    gaps: tuple[int, ...]
+    target: Grains
+    fixed: frozenset[str]
+
+
+def _step(noise: FloatArray, bed: RingBed, look: _Look, now: ScanSettings) -> ScanSettings:
     """Return better settings after a look at the unfiltered noise that the present ones make."""
     activity, width, axial = bed.activity, now.post_filter_mm / bed.pixel, now.axial_filter
-    if "post_filter_mm" not in fixed:
-        width = _matching_width(noise, activity, target.in_plane)
+    if "post_filter_mm" not in look.fixed:
+        width = _matching_width(noise, activity, look.target.in_plane)
     smooth = _smooth(noise, width)
-    if "axial_filter" not in fixed:
-        axial = _matching_weight(smooth, activity, gaps, target.axial)
-    made = measure_grains(filter_axially(smooth, axial, gaps), activity, gaps)
+    if "axial_filter" not in look.fixed:
+        axial = _matching_weight(smooth, activity, look.gaps, look.target.axial)
     counts = now.counts_per_slice
-    if made is not None and "counts_per_slice" not in fixed:
-        counts = float(np.clip(counts * (made.relative / target.relative) ** 2, *_COUNTS))
+    if "counts_per_slice" not in look.fixed:
+        strength = _strength(filter_axially(smooth, axial, look.gaps), look, axial)
+        counts = float(np.clip(counts * (strength / look.target.relative) ** 2, *_COUNTS))
     return ScanSettings(counts, width * bed.pixel, axial)
+
+
+def _strength(noise: FloatArray, look: _Look, axial: float) -> float:
+    """Return how strong the grains of an image with this noise would look.
+
+    What is known of the structure has some of the image's own noise left in it; its share is that of the
+    simulated noise which passes the same smoothing, and is taken off.
+    """
+    both, alone, left = (
+        measure_grains(stack, look.structure)
+        for stack in (look.structure + noise, noise, blur_slices(noise, (_ACROSS, _ACROSS)))
+    )
+    if both is None or alone is None or left is None:
+        return 0.0
+    kept = left.relative**2 * _variance_left(axial, look.along)
+    return float(np.sqrt(max(both.relative**2 - kept, 0.5 * alone.relative**2)))
+
+
+def _variance_left(axial: float, along: float) -> float:
+    """Return the share of the variance of slices mixed by (w, 1, w) that smoothing along z leaves."""
+    kernel = blur_matrix(33, along)[16].astype(float)
+    correlations = np.array([2 * axial, axial**2]) / (1 + 2 * axial**2)
+    shifted = [float((kernel[k:] * kernel[: len(kernel) - k]).sum()) for k in range(3)]
+    return shifted[0] + 2 * float((correlations * shifted[1:]).sum())
+
+
+def _structure(activity: FloatArray, along: float) -> FloatArray:
+    """Return activity with most of its noise smoothed away: edges and organs that grains lie upon.
+
+    Mostly along the axis, where slices are close and anatomy changes slowly.
+    """
+    mixing = blur_matrix(len(activity), along)
+    mixing /= mixing.sum(axis=1, keepdims=True)
+    smooth = np.tensordot(mixing, activity, axes=1).astype(np.float32)
+    return blur_slices(smooth, (_ACROSS, _ACROSS))
 
 
 def _matching_width(noise: FloatArray, activity: FloatArray, in_plane: float) -> float:

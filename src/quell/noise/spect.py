@@ -236,6 +236,15 @@ class SPECTNoise:
         study = self._study(truth, seen=True)
         scan = study.scan(self._counts).at(dose)
         voxels = study.reconstruct(scan, scan.measure(rng))
+        corrected = ("ATTN",) if self.attenuation_correction and self.reconstruction == "osem" else ()
+        truth = replace(
+            truth,
+            acquisition=replace(
+                truth.acquisition,
+                reconstruction=self.reconstruction.upper(),
+                corrections=corrected,
+            ),
+        )
         warnings = (UNIFORM_WATER,) if self.attenuation is None else ()
         return Simulated(keep_padding(truth, voxels), self._parameters(dose), warnings)
 

@@ -11,7 +11,8 @@ import numpy as np
 from quell.image import FloatArray
 from quell.noise.blur import SIGMA_OF_FWHM, blur_slices
 from quell.noise.tomography.outline import Field
-from quell.noise.tomography.ring_scan import RingScan, ring_scan
+from quell.noise.tomography.ring_scan import BySubset, RingScan, ring_scan
+from quell.noise.tomography.sinograms import Sinograms
 from quell.noise.tomography.system_matrix import RingSystem, ring_system
 
 _SLICES_AT_ONCE = 16
@@ -94,6 +95,24 @@ class RingBed:
         done = [self.image_of(work(self.scan(part).at(gain)), post_filter) for part in self.parts()]
         return np.concatenate(done)
 
+    def sinograms(self, gain: float) -> Sinograms:
+        """Return the expected counts of all slices at a dose of `gain`."""
+        parts = [self.scan(part).at(gain) for part in self.parts()]
+        kinds = ("expected", "factors", "background")
+        return Sinograms(*(np.concatenate([self._views(getattr(p, kind)) for p in parts]) for kind in kinds))
+
+    def reconstruct(self, sinograms: Sinograms, post_filter: float) -> FloatArray:
+        """Return slices (z, y, x) that are made of measured counts."""
+        done = []
+        for part in self.parts():
+            counts, factors, background = (
+                self._subsets(stack[part])
+                for stack in (sinograms.counts, sinograms.factors, sinograms.background)
+            )
+            scan = RingScan(self.system, factors, background, counts)
+            done.append(self.image_of(scan.reconstruct(counts, self.iterations), post_filter))
+        return np.concatenate(done)
+
     def image_of(self, columns: FloatArray, post_filter: float) -> FloatArray:
         """Return a reconstruction (P, slices) as filtered slices (z, y, x) in the frame of the image."""
         size = self.field.size
@@ -102,6 +121,19 @@ class RingBed:
         stack = np.ascontiguousarray(square.T).reshape(-1, size, size)
         sigma = post_filter * SIGMA_OF_FWHM / self.pixel
         return self.field.extract(blur_slices(stack, (sigma, sigma)))
+
+    def _views(self, parts: BySubset) -> FloatArray:
+        """Return counts by subset as (slices, views, bins)."""
+        system = self.system
+        stack = np.empty((parts[0].shape[1], system.views, system.bins), np.float32)
+        for s, part in enumerate(parts):
+            stack[:, s :: self.subsets] = part.T.reshape(len(stack), -1, system.bins)
+        return stack
+
+    def _subsets(self, stack: FloatArray) -> BySubset:
+        """Return counts (slices, views, bins) by subset."""
+        parts = (stack[:, s :: self.subsets] for s in range(self.subsets))
+        return tuple(np.ascontiguousarray(part.reshape(len(stack), -1).T) for part in parts)
 
     def _columns(self, stack: FloatArray) -> FloatArray:
         flat = self.field.embed(stack).reshape(len(stack), -1)

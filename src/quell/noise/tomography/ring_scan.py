@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from quell.image import FloatArray
 from quell.noise.blur import blur_matrix
+from quell.noise.counting import thin_counts
 from quell.noise.tomography.osem import osem
 from quell.noise.tomography.system_matrix import RingSystem
 
@@ -28,19 +29,16 @@ class RingScan:
     system : RingSystem
     factors : tuple of ndarray
         Counts per unit of the blurred strip integral: attenuation times what the scan collects.
-    trues, background : tuple of ndarray
-        Expected counts from the activity, and from scatter and randoms.
+    background : tuple of ndarray
+        Expected scatter and randoms.
+    expected : tuple of ndarray
+        Expected prompts, the background among them.
     """
 
     system: RingSystem
     factors: BySubset
-    trues: BySubset
     background: BySubset
-
-    @property
-    def expected(self) -> BySubset:
-        """Expected prompts."""
-        return tuple(t + b for t, b in zip(self.trues, self.background, strict=True))
+    expected: BySubset
 
     @property
     def prompts(self) -> npt.NDArray[np.float64]:
@@ -52,8 +50,8 @@ class RingScan:
         return RingScan(
             self.system,
             _scaled(self.factors, dose),
-            _scaled(self.trues, dose),
             _scaled(self.background, dose),
+            _scaled(self.expected, dose),
         )
 
     def measure(self, rng: np.random.Generator) -> BySubset:
@@ -74,23 +72,22 @@ class RingScan:
 
         return osem(counts, self.background, forward, back, self._even_activity(), iterations)
 
+    def thinned_difference(self, dose: float, iterations: int, rng: np.random.Generator) -> FloatArray:
+        """Return the reconstruction of thinned counts less that of all counts, (P, slices)."""
+        full = self.measure(rng)
+        low = tuple(thin_counts(part, dose, rng).astype(np.float32) for part in full)
+        # Both in one pass: the sparse products gain by every slice beside another.
+        both = _together(self, self.at(dose)).reconstruct(_stacked(full, low), iterations)
+        slices = both.shape[1] // 2
+        return both[:, slices:] - both[:, :slices]
+
     def _even_activity(self) -> FloatArray:
-        """Return the even activity that gives as many trues as are expected, to start from."""
+        """Return the even activity that gives as many trues as there are, to start from."""
         ones = np.ones((len(self.system.pixels), 1), np.float32)
         seen = tuple(self.system.forward(ones, s) * part for s, part in enumerate(self.factors))
-        level = _totals(self.trues) / np.maximum(_totals(seen), _TINY)
+        trues = _totals(self.expected) - _totals(self.background)
+        level = trues / np.maximum(_totals(seen), _TINY)
         return ones * np.maximum(level, _TINY).astype(np.float32)
-
-
-def together(*scans: RingScan) -> RingScan:
-    """Put the slices of several scans of one system side by side."""
-    factors, trues, background = zip(*((s.factors, s.trues, s.background) for s in scans), strict=True)
-    return RingScan(scans[0].system, stacked(*factors), stacked(*trues), stacked(*background))
-
-
-def stacked(*parts: BySubset) -> BySubset:
-    """Put slices side by side, subset by subset."""
-    return tuple(np.concatenate(subset, axis=1) for subset in zip(*parts, strict=True))
 
 
 def ring_scan(
@@ -122,7 +119,21 @@ def ring_scan(
     randoms = (_totals(trues) + scattered) * randoms_fraction / (1 - randoms_fraction)
     gain = (scattered / np.maximum(_totals(wide), _TINY)).astype(np.float32)
     even = (randoms / (system.views * system.bins)).astype(np.float32)
-    return RingScan(system, factors, trues, tuple(part * gain + even for part in wide))
+    background = tuple(part * gain + even for part in wide)
+    expected = tuple(t + b for t, b in zip(trues, background, strict=True))
+    return RingScan(system, factors, background, expected)
+
+
+def _together(*scans: RingScan) -> RingScan:
+    """Put the slices of several scans of one system side by side."""
+    parts = zip(*((s.factors, s.background, s.expected) for s in scans), strict=True)
+    factors, background, expected = (_stacked(*part) for part in parts)
+    return RingScan(scans[0].system, factors, background, expected)
+
+
+def _stacked(*parts: BySubset) -> BySubset:
+    """Put slices side by side, subset by subset."""
+    return tuple(np.concatenate(subset, axis=1) for subset in zip(*parts, strict=True))
 
 
 def _totals(parts: BySubset) -> npt.NDArray[np.float64]:

@@ -76,7 +76,7 @@ class RingSystem:
         return np.asarray(np.matmul(self.blur, by_view).reshape(rays.shape), np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def ring_system(size: int, views: int, subsets: int, sigma: float) -> RingSystem:
     """Build the system of a slice.
 
