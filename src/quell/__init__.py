@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from quell.image import Modality as Modality
     from quell.jobs.denoising import JobSettings as JobSettings
     from quell.jobs.denoising import run_job as run_job
+    from quell.jobs.noise_survey import SurveySettings as SurveySettings
+    from quell.jobs.noise_survey import measure_noise as measure_noise
     from quell.models.registry import list_cards as list_cards
 
 _HOMES = {
@@ -25,10 +27,23 @@ _HOMES = {
     "Modality": "quell.image",
     "JobSettings": "quell.jobs.denoising",
     "run_job": "quell.jobs.denoising",
+    "SurveySettings": "quell.jobs.noise_survey",
+    "measure_noise": "quell.jobs.noise_survey",
     "list_cards": "quell.models.registry",
 }
 
-__all__ = ["Image", "JobSettings", "Modality", "__version__", "denoise", "list_cards", "read", "run_job"]
+__all__ = [
+    "Image",
+    "JobSettings",
+    "Modality",
+    "SurveySettings",
+    "__version__",
+    "denoise",
+    "list_cards",
+    "measure_noise",
+    "read",
+    "run_job",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from quell.cli import console
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.models import models
+from quell.cli.noise import noise
 from quell.errors import QuellError
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -55,6 +56,7 @@ def _start(
 app.command()(denoise)
 app.command()(models)
 app.command()(demo)
+app.command()(noise)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
