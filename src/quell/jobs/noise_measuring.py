@@ -200,8 +200,8 @@ def _remarks(record: NoiseRecord, image: Image) -> list[str]:
         )
     if record.frames is not None and record.frames.still and record.frames.shared > _COMMON:
         said.append(
-            f"{100 * record.frames.shared:.0f} % of what looks like noise in a frame is the same in the others: "
-            "speckle, texture or ringing"
+            f"{100 * record.frames.shared:.0f} % of what looks like noise in a frame is the same in the "
+            "others: speckle, texture or ringing"
         )
     said += [f"against {one.against}: {words}" for one in (record.repeat,) if one for words in one.remarks]
     return said
