@@ -82,15 +82,15 @@ def measure(image: Image, network: Network | None) -> Measured:
         except QuellError as error:
             warnings.append(f"the estimator network could not be asked: {error}")
         seconds["network"] = time.perf_counter() - clock
-    found = level_percentiles(image, level, _PERCENTILES)
+    median, p5, p25, p75, p95 = level_percentiles(image, level, _PERCENTILES)
     source = CLASSICAL if other is None else BOTH
-    summary = Level(*found, source=source, classical=alone, network=other)
+    summary = Level(median, p5, p25, p75, p95, source, alone, other)
     if other and alone and not 1 / _APART < alone / other < _APART:
         warnings.append(
             f"the estimates differ by a factor of {max(alone / other, other / alone):.1f}: texture that "
             "looks like noise, or noise of an unusual kind"
         )
-    scale = found[0] / alone if alone > 0 else 1.0
+    scale = median / alone if alone > 0 else 1.0
     estimate = NoiseEstimate(level, classical.block, _scaled(classical.spectrum, scale))
     return Measured(estimate, summary, tuple(warnings), seconds)
 

@@ -257,10 +257,10 @@ def _write_json(survey: NoiseSurvey, out: Path) -> None:
     from quell.evaluation.report.noise_json import survey_values
 
     text = to_json(survey_values(survey, out))
-    _write(out / JSON_NAME, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    _write(out / JSON_NAME, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _write(path: Path, write: Callable[[Path], None]) -> None:
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a hidden name and rename it when it is complete."""
     from quell.formats.atomic import atomic_file
 

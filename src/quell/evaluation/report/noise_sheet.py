@@ -56,13 +56,13 @@ def draw_sheet(record: NoiseRecord, shown: Shown) -> PilImage.Image:
     """Draw the noise of a series on one sheet, in RGB."""
     sheet = PilImage.new("RGB", (_WIDTH, _HEAD + SIDE + _FOOT), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 10), _headline(record), fill=_INK, font=_font(17))
+    _say(draw, (_MARGIN, 10), _headline(record), 17)
     _image(sheet, _MARGIN, shown)
     left = 2 * _MARGIN + SIDE
     _level(sheet, left, shown, record.units)
     left += SIDE + _AXIS + _MARGIN
     if record.spectrum is None:
-        draw.text((left, _HEAD), "no spectrum: too little is plain", fill=_INK, font=_font(13))
+        _say(draw, (left, _HEAD), "no spectrum: too little is plain", 13)
         return sheet
     _plane(sheet, left, record.spectrum, record.units)
     _radial(sheet, left + SIDE + _AXIS + _MARGIN + _AXIS // 2, record.spectrum, record.units)
@@ -96,17 +96,17 @@ def _plane(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: s
     top = float(power.max()) or 1.0
     edges = [0.5 / step for step in spectrum.spacing]
     words = f"noise power, fx and fy to {wording.number(edges[1])} / {spectrum.length}"
-    picture = PilImage.fromarray(_coloured(power / top)).resize((SIDE, SIDE), PilImage.Resampling.NEAREST)
+    picture = PilImage.fromarray(_coloured(power / top)).resize((SIDE, SIDE), PilImage.Resampling.BICUBIC)
     box = _panel(sheet, left, picture, 1.0, words)
     _scale(sheet, box, 0.0, top, _density(units, spectrum.length))
 
 
 def _radial(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: str) -> None:
-    draw, font = ImageDraw.Draw(sheet), _font(12)
+    draw = ImageDraw.Draw(sheet)
     top, right = max(spectrum.power) or 1.0, spectrum.frequency[-1]
     step, across = nice_step(top, 4), nice_step(right, 5)
     top = step * ceil(top / step - 1e-9)
-    width, height, bottom = SIDE - _AXIS // 2, SIDE - 36, _HEAD + SIDE - 36
+    width, height, bottom = SIDE - _AXIS // 2, SIDE - 50, _HEAD + SIDE - 36
 
     def place(f: float, p: float) -> tuple[float, float]:
         return left + width * f / right, bottom - height * p / top
@@ -114,20 +114,24 @@ def _radial(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: 
     for k in range(round(top / step) + 1):
         (x0, y), (x1, _) = place(0, k * step), place(right, k * step)
         draw.line((x0, y, x1, y), fill=_PALE)
-        draw.text(
-            (x0 - 6, y), wording.tick(k * step, step) if step >= 1e-3 else f"{k * step:.1e}", _INK, font, "rm"
-        )
+        _say(draw, (x0 - 6, y), _tick(k * step, step), 12, anchor="rm")
     for k in range(int(right / across + 1e-6) + 1):
         x, y = place(k * across, 0)
         draw.line((x, y, x, y + 4), fill=_INK)
-        draw.text((x, y + 6), wording.tick(k * across, across), _INK, font, "ma")
+        _say(draw, (x, y + 6), _tick(k * across, across), 12, anchor="ma")
     mark = place(spectrum.first_moment, 0)[0]
     draw.line((mark, bottom - height, mark, bottom), fill=_MARK)
-    draw.text((mark + 4, bottom - height + 2), f"mean {wording.number(spectrum.first_moment)}", _MARK, font)
+    words = f"mean {wording.number(spectrum.first_moment)}"
+    _say(draw, (mark + 4, bottom - height + 2), words, 12, fill=_MARK)
     curve = [place(f, p) for f, p in zip(spectrum.frequency, spectrum.power, strict=True)]
     draw.line(curve, fill=_CURVE, width=3)
-    draw.text((left, _HEAD - 20), f"radial mean, {_density(units, spectrum.length)}", _INK, _font(13))
-    draw.text((left + width / 2, bottom + 24), f"frequency, 1/{spectrum.length}", _INK, font, "ma")
+    _say(draw, (left, _HEAD - 20), f"radial mean, {_density(units, spectrum.length)}", 13)
+    _say(draw, (left + width / 2, bottom + 24), f"frequency, 1/{spectrum.length}", 12, anchor="ma")
+
+
+def _tick(value: float, step: float) -> str:
+    """Return the label of an axis; very large and very small ones with an exponent."""
+    return wording.tick(value, step) if 1e-3 <= step < 1e5 else f"{value:.1e}"
 
 
 def _panel(
@@ -140,21 +144,21 @@ def _panel(
     reduced = size[0] < picture.width or size[1] < picture.height
     way = PilImage.Resampling.BOX if reduced else PilImage.Resampling.NEAREST
     sheet.paste(picture.resize(size, way), (left, _HEAD))
-    ImageDraw.Draw(sheet).text((left, _HEAD - 20), words, fill=_INK, font=_font(13))
+    _say(ImageDraw.Draw(sheet), (left, _HEAD - 20), words, 13)
     return left, _HEAD, left + size[0], _HEAD + size[1]
 
 
 def _scale(sheet: PilImage.Image, box: tuple[int, int, int, int], low: float, high: float, unit: str) -> None:
     """Draw a scale of colours beside a panel."""
-    draw, font = ImageDraw.Draw(sheet), _font(12)
+    draw = ImageDraw.Draw(sheet)
     _, top, right, bottom = box
     bar = _coloured(np.linspace(1, 0, bottom - top)[:, None] * np.ones((1, 12)))
     sheet.paste(PilImage.fromarray(bar), (right + 6, top))
     for share in (0.0, 0.5, 1.0):
         value = low + share * (high - low)
         anchor = {0.0: "ld", 0.5: "lm", 1.0: "la"}[share]
-        draw.text((right + 22, bottom - share * (bottom - top)), wording.number(value), _INK, font, anchor)
-    draw.text((right, bottom + 6), unit, _INK, font, "ma")
+        _say(draw, (right + 22, bottom - share * (bottom - top)), wording.number(value), 12, anchor=anchor)
+    _say(draw, (right, bottom + 6), unit, 12, anchor="ma")
 
 
 def _coloured(shares: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -179,6 +183,29 @@ def _round_up(value: float) -> float:
         return 1.0
     step = nice_step(value, 4)
     return step * ceil(value / step - 1e-9)
+
+
+def _say(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    words: str,
+    size: int,
+    fill: tuple[int, int, int] = _INK,
+    anchor: str = "la",
+) -> None:
+    """Write text; Pillow's own font has neither superscripts nor the minus sign."""
+    font, small = _font(size), _font(round(0.7 * size))
+    pieces = words.replace("\N{MINUS SIGN}", "-").split("²")
+    widths = [draw.textlength(piece, font) for piece in pieces]
+    raised = draw.textlength("2", small)
+    whole = sum(widths) + raised * (len(pieces) - 1)
+    x = place[0] - {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]] * whole
+    for k, (piece, width) in enumerate(zip(pieces, widths, strict=True)):
+        draw.text((x, place[1]), piece, fill, font, f"l{anchor[1]}")
+        x += width
+        if k < len(pieces) - 1:
+            draw.text((x, place[1] - 0.2 * size), "2", fill, small, f"l{anchor[1]}")
+            x += raised
 
 
 def _font(size: int) -> _Font:

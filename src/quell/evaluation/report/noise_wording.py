@@ -36,6 +36,8 @@ def lines(record: NoiseRecord) -> list[Line]:
         said += _level(record.level, record.units)
     if record.spectrum is not None:
         said += _spectrum(record.spectrum)
+        if record.modality == "CT":
+            said.append(("shape", _shape(record.spectrum)))
     if record.law is not None:
         said.append(("law", _law(record.law)))
     said += [_equivalent(one) for one in record.equivalents]
@@ -74,12 +76,14 @@ def _spectrum(spectrum: SpectrumNumbers) -> list[Line]:
         f"correlation length {wording.number(spectrum.correlation_length)} {spectrum.length}, "
         f"anisotropy {wording.number(spectrum.anisotropy)}"
     )
-    ramp = "ramp-like" if spectrum.ramp_like else "not ramp-like"
-    shape = f"{ramp} (low over upper middle frequencies: {wording.number(spectrum.ramp_ratio)})"
-    return [
-        ("spectrum", words),
-        ("shape", f"{shape}, from {wording.plural(spectrum.regions, 'plain region')}"),
-    ]
+    return [("spectrum", f"{words}; {wording.plural(spectrum.regions, 'plain region')}")]
+
+
+def _shape(spectrum: SpectrumNumbers) -> str:
+    ratio = f"low over upper middle frequencies {wording.number(spectrum.ramp_ratio)}"
+    if spectrum.ramp_like:
+        return f"ramp-like, as of filtered back-projection ({ratio})"
+    return f"not ramp-like: another reconstruction, a smooth kernel, or anatomy in the way ({ratio})"
 
 
 def _law(law: LawNumbers) -> str:
@@ -91,7 +95,9 @@ def _law(law: LawNumbers) -> str:
         for value, times in zip(terms, ("", " m", " m²"), strict=True)
         if value > 0
     ]
-    share = f"{100 * law.explained:.0f} % of the variation of the level explained"
+    share = f"{100 * law.explained:.0f} % of how the level varies with the signal"
+    if law.kind == "constant" and law.linear == law.quadratic == 0:
+        share = "does not go with the signal"
     return f"{law.kind}: variance = {' + '.join(parts) or '0'} at a signal m; {share}"
 
 
