@@ -45,7 +45,7 @@ class Case:
     power: Array
 
 
-def cases(kind: str, dose: float, seed: int, side: int = 256) -> Case:
+def simulate(kind: str, dose: float, seed: int, side: int = 256) -> Case:
     """Make one simulated image of a kind (a key of `KINDS`)."""
     rng = np.random.default_rng([seed, sorted(KINDS).index(kind), round(1000 * dose)])
     return KINDS[kind](rng, dose, side)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from quell.image import Modality as Modality
     from quell.jobs.denoising import JobSettings as JobSettings
     from quell.jobs.denoising import run_job as run_job
+    from quell.jobs.noise_survey import SurveySettings as SurveySettings
+    from quell.jobs.noise_survey import measure_noise as measure_noise
     from quell.jobs.simulation import SimulationSettings as SimulationSettings
     from quell.jobs.simulation import run_simulation as run_simulation
     from quell.models.registry import list_cards as list_cards
@@ -31,6 +33,8 @@ _HOMES = {
     "run_simulation": "quell.jobs.simulation",
     "simulate": "quell.api",
     "SimulationSettings": "quell.jobs.simulation",
+    "SurveySettings": "quell.jobs.noise_survey",
+    "measure_noise": "quell.jobs.noise_survey",
     "list_cards": "quell.models.registry",
 }
 
@@ -39,9 +43,11 @@ __all__ = [
     "JobSettings",
     "Modality",
     "SimulationSettings",
+    "SurveySettings",
     "__version__",
     "denoise",
     "list_cards",
+    "measure_noise",
     "read",
     "run_job",
     "run_simulation",

@@ -150,10 +150,11 @@ def _print_remarks(record: StudyRecord) -> None:
             voxels = wording.plural(series.clamped, "voxel")
             print(f"note: {printable(series.name)}: {voxels} clamped to the range of the stored type")
     for item in record.passed_over:
-        print(_passed_over(item))
+        print(passed_over(item))
 
 
-def _passed_over(item: PassedOver) -> str:
+def passed_over(item: PassedOver) -> str:
+    """Return what was not taken of an input, and why, as one line."""
     lead = "failed" if item.error else "passed over"
     count = f" ({wording.plural(item.count, 'file')})" if item.count > 1 else ""
     return f"{lead}: {printable(item.what)}{count}: {printable(item.reason)}"

@@ -14,6 +14,7 @@ from quell.cli import console
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.models import models
+from quell.cli.noise import noise
 from quell.cli.phantom import phantom
 from quell.cli.simulate import simulate
 from quell.errors import QuellError
@@ -59,6 +60,7 @@ app.command()(models)
 app.command()(demo)
 app.command()(simulate)
 app.command()(phantom)
+app.command()(noise)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,9 +71,9 @@ def first_moment(spectrum: NoiseSpectrum) -> float:
 
 
 def peak_frequency(spectrum: NoiseSpectrum) -> float:
-    """Return the frequency at which the radial curve is highest, 1/mm."""
+    """Return the frequency above zero at which the radial curve is highest, 1/mm."""
     curve = radial(spectrum)
-    return float(curve.frequency[int(np.argmax(curve.power))])
+    return float(curve.frequency[1 + int(np.argmax(curve.power[1:]))]) if len(curve.power) > 1 else 0.0
 
 
 def correlation(spectrum: NoiseSpectrum) -> Array:

@@ -20,7 +20,8 @@ from quell.noise.sense import unfold, unfolding
 from quell.noise.spectrum import colour
 
 _FAINT = 3.0
-_NEGATIVE = 0.01
+_NEGATIVE = 0.05
+_NEGATIVE_ENERGY = 0.01
 _BLANK = 0.02
 
 
@@ -223,7 +224,7 @@ class MRINoise:
     def _examine(self, image: Image) -> tuple[MagnitudeNoise, BoolArray, tuple[str, ...]]:
         """Return the noise that is there, where there is no measurement, and what is only approximate."""
         _require_mr(image)
-        if float((image.voxels < 0).mean()) > _NEGATIVE:
+        if _signed(image.voxels):
             raise InputError(image.name, "has many negative values: no magnitude image")
         blank = np.array([blank_zones(pixels) for pixels in image.voxels])
         warnings = [
@@ -269,6 +270,13 @@ def _add(
         real, imaginary = level * share * colour(rng.standard_normal((2, *magnitude.shape)), power)
         square += (magnitude + real) ** 2 + imaginary**2 if channel == 0 else real**2 + imaginary**2
     return np.sqrt(square).astype(np.float32)
+
+
+def _signed(voxels: FloatArray) -> bool:
+    """Say whether values are no magnitudes; resampling by the scanner makes a few slightly negative."""
+    below = np.minimum(voxels, 0).astype(np.float64)
+    energy = float((below**2).sum()) > _NEGATIVE_ENERGY * float((voxels.astype(np.float64) ** 2).sum())
+    return energy or float((voxels < 0).mean()) > _NEGATIVE
 
 
 def _require_mr(image: Image) -> None:

@@ -41,7 +41,7 @@ _LOWER, _LOWER_TO_MEAN = 0.35, 0.385
 _CUT_BIAS = 0.139
 """Mean of a standard normal of which everything above 1.5 is cut off, with the sign changed."""
 
-_PRIOR_NEAR, _PRIOR_FAR = 6.0, 10.0
+_PRIOR_NEAR, _PRIOR_FAR = 3.0, 6.0
 _BINS, _IN_A_BIN = 24, 40
 _ENOUGH = 40
 _SLOPE_WEIGHT = 20.0
@@ -60,8 +60,8 @@ class Blocks:
         Blocks that vary and hold no padding.
     plain : ndarray of bool, shape (z, rows, columns)
         Blocks in which nothing but noise was found.
-    spread : float
-        Standard deviation of `log_level` by chance.
+    least_spread : float
+        Standard deviation that `log_level` has by chance at the very least.
     offset : float
         What has to be added to averages of `log_level`: part of it is known, part comes from noise
         whose distribution has longer tails than a Gaussian (speckle).
@@ -71,7 +71,7 @@ class Blocks:
     log_level: Array
     usable: BoolArray
     plain: BoolArray
-    spread: float
+    least_spread: float
     offset: float
 
 
@@ -141,8 +141,7 @@ def measure_blocks(
     edge = left_edge(ratio[judged], width) if judged.any() else 0.0
     plain = usable & (ratio < edge + _LIMIT * width)
     offset = edge - (EDGE_LOG_RATIO + MEAN_LOG_LEVEL) * share
-    spread = max(_scatter(np.where(plain, log_level, np.nan)), 0.5 * SPREAD_OF_LEVEL * np.sqrt(share))
-    return Blocks(mean, log_level, usable, plain, spread, offset)
+    return Blocks(mean, log_level, usable, plain, 0.5 * SPREAD_OF_LEVEL * np.sqrt(share), offset)
 
 
 def smooth_level(blocks: Blocks, neighbours: bool, power: float | None = None) -> Array:
@@ -162,9 +161,10 @@ def smooth_level(blocks: Blocks, neighbours: bool, power: float | None = None) -
     by_mean = trend + law_curve(blocks.mean, blocks.log_level - trend, blocks.plain)
     rest = np.where(blocks.plain, blocks.log_level - by_mean, np.nan)
     overall, reach = float(np.nanmedian(rest)), int(neighbours)
+    spread = max(_scatter(rest), blocks.least_spread)
     # Slice by slice: the neighbourhoods of a whole volume would fill the memory.
     windows = zip(_windows(rest, _NEAR, reach), _windows(rest, _FAR, reach), strict=True)
-    smooth = np.stack([_smooth_slice(near, far, blocks.spread, overall) for near, far in windows])
+    smooth = np.stack([_smooth_slice(near, far, spread, overall) for near, far in windows])
     return np.where(blocks.usable, np.exp(by_mean + smooth + blocks.offset), 0.0)
 
 

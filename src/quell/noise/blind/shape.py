@@ -8,20 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.image import BoolArray
+from quell.noise.blind.periodogram import radial_frequency, ring_index
 from quell.noise.blind.plain import Plain, find_plain
 from quell.noise.blind.regions import Patch, Regions, cut
 
 Array = npt.NDArray[np.float64]
 
-SIDES = (16, 32)
+SIDES = (16, 32, 64)
 """Sides in pixels of the regions: the small ones tell where the large ones may lie."""
+
+FEW_CYCLES = 5.0
+"""Regions above 32 pixels are for noise of which fewer cycles than this fit into a region, on the average."""
 
 ENOUGH = 20
 """Regions that make a large side worth its while."""
 
-_FEWEST = 8
-_SHARE = 0.06
+_FEWEST = {16: 8, 32: ENOUGH, 64: 8}
+_SHARE = {16: 0.0, 32: 0.06, 64: 0.1}
 _NEAR_PLAIN = 2.2
+_OF_NINE = {16: 9, 32: 7, 64: 7}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +61,29 @@ def shape_of(found: tuple[Patch, ...], floor: float) -> Shape | None:
     result = None
     for side in SIDES:
         regions = cut(found, side, floor, allowed)
-        fewest = _FEWEST if result is None else max(ENOUGH, _SHARE * result.regions)
-        if len(regions.values) < fewest:
+        fewest = max(_FEWEST[side], _SHARE[side] * (result.regions if result is not None else 0))
+        if len(regions.values) < fewest or (result is not None and _resolved(result)):
             break
         plain = find_plain(regions.values)
         chosen = plain.averaged
         result = Shape(plain.power, int(chosen.sum()), float(np.median(plain.level[chosen])))
-        allowed = _within_plain(regions, plain)
+        allowed = _within_plain(regions, plain, _OF_NINE[side])
     return result
 
 
-def _within_plain(regions: Regions, plain: Plain) -> tuple[BoolArray, ...]:
-    """Return the places for regions twice as large in which all regions of this size are plain."""
+def _resolved(shape: Shape) -> bool:
+    """Say whether regions of this side show the low frequencies well enough."""
+    n = shape.power.shape[0]
+    frequency = radial_frequency(n)
+    inside = frequency <= 0.5
+    ring = ring_index(n)[inside]
+    # The mean over the radial curve: every ring counts alike, whatever its number of cells.
+    weights = shape.power[inside] / np.bincount(ring)[ring]
+    return n > SIDES[0] and float((weights * frequency[inside]).sum() / weights.sum()) * n > FEW_CYCLES
+
+
+def _within_plain(regions: Regions, plain: Plain, least: int) -> tuple[BoolArray, ...]:
+    """Return the places for regions twice as large in which at least so many of nine regions are plain."""
     near, start, allowed = plain.deviation < _NEAR_PLAIN, 0, []
     for mask in regions.chosen:
         stop = start + int(mask.sum())
@@ -80,5 +96,5 @@ def _within_plain(regions: Regions, plain: Plain) -> tuple[BoolArray, ...]:
             for dy in range(3)
             for dx in range(3)
         ]
-        allowed.append(np.logical_and.reduce(parts))
+        allowed.append(np.sum(parts, axis=0) >= least)
     return tuple(allowed)
