@@ -142,9 +142,9 @@ def test_figures_of_other_weights_do_not_enter_a_card(tmp_path: Path) -> None:
     measured = {"command": "measure", "results": {"CT": {"0.03": {"network": [31.236, 0.91236]}}}}
     (tmp_path / "other.json").write_text(json.dumps(measured | {"sha256": "0" * 64}))
     with pytest.raises(ModelError, match="other weights"):
-        add_metrics(file, tmp_path / "other.json")
+        add_metrics(file, [tmp_path / "other.json"])
     (tmp_path / "own.json").write_text(json.dumps(measured | {"sha256": card.sha256}))
-    add_metrics(file, tmp_path / "own.json")
+    add_metrics(file, [tmp_path / "own.json"])
     found = read_card(file)
     assert found.metrics == {"CT at 0.03: network, PSNR dB": 31.24, "CT at 0.03: network, SSIM": 0.9124}
     assert found.metrics_command == "measure"

@@ -148,14 +148,15 @@ def _training_data() -> tuple[TrainingData, ...]:
     return (*sources, phantoms)
 
 
-def add_metrics(card_file: Path, measured: Path) -> None:
-    """Write the figures of a validation run into a card.
+def add_metrics(card_file: Path, measured: list[Path]) -> None:
+    """Write the figures of validation runs into a card, in the place of those that it has.
 
     Parameters
     ----------
     card_file : Path
-    measured : Path
-        JSON written by ``benchmarks/validation.py`` for the weights of this card.
+    measured : list of Path
+        JSON written by ``benchmarks/validation.py`` or ``benchmarks/physics_validation.py`` for the
+        weights of this card.
 
     Raises
     ------
@@ -163,24 +164,51 @@ def add_metrics(card_file: Path, measured: Path) -> None:
         If the figures are those of other weights.
     """
     card = read_card(card_file)
-    told = json.loads(measured.read_text())
-    if told["sha256"] != card.sha256:
-        raise ModelError(f"{measured}: these figures were measured with other weights")
+    metrics: dict[str, float] = {}
+    commands = []
+    for file in measured:
+        told = json.loads(file.read_text())
+        own = told["models"][-1]["sha256"] if "models" in told else told["sha256"]
+        if own != card.sha256:
+            raise ModelError(f"{file}: these figures were measured with other weights")
+        metrics |= _physical_figures(told) if "models" in told else _figures(told)
+        commands.append(told["command"])
+    card = card.model_copy(update={"metrics": metrics, "metrics_command": "; ".join(commands)})
+    card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+
+
+def _figures(told: dict[str, Any]) -> dict[str, float]:
+    """Return the figures with Gaussian noise."""
     metrics = {}
     for modality, levels in told["results"].items():
         for level, rows in levels.items():
             for method, (psnr, ssim) in rows.items():
                 metrics[f"{modality} at {level}: {method}, PSNR dB"] = round(psnr, 2)
                 metrics[f"{modality} at {level}: {method}, SSIM"] = round(ssim, 4)
-    card = card.model_copy(update={"metrics": metrics, "metrics_command": told["command"]})
-    card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+    return metrics
+
+
+def _physical_figures(told: dict[str, Any]) -> dict[str, float]:
+    """Return the figures with the noise of each modality, and what the newest weights gain on older ones."""
+    metrics = {}
+    *older, newest = (entry["model"] for entry in told["models"])
+    for kind, amounts in told["results"].items():
+        for amount, row in amounts.items():
+            name, found = f"{kind}, {row['amount_means']} {amount}", row["mean_psnr_db"]
+            metrics[f"{name}: noisy, PSNR dB"] = round(found["noisy"], 2)
+            metrics[f"{name}: network, PSNR dB"] = round(found[newest], 2)
+            for other in older:
+                metrics[f"{name}: gain over {other}, dB"] = round(found[newest] - found[other], 2)
+    return metrics
 
 
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, nargs="?", help="folder of the run")
-    parser.add_argument("--metrics", type=Path, help="only add the figures of a validation run to the card")
+    parser.add_argument(
+        "--metrics", type=Path, nargs="+", help="only write the figures of validation runs into the card"
+    )
     parser.add_argument("--tag", default="fast")
     parser.add_argument("--version", default="1.0.0")
     arguments = parser.parse_args()
