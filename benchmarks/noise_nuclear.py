@@ -174,6 +174,45 @@ def pet_calibration(data: Path | None) -> None:
         f"  quarter dose: {1000 * (time.process_time() - start) / len(image.voxels):.1f} ms a slice, "
         f"sum {done.voxels.sum(dtype=float) / image.voxels.sum(dtype=float):.4f} of that before"
     )
+    half = model.simulate(image, 0.5, np.random.default_rng(5)).image
+    against_own_noise(image, half.voxels - image.voxels)
+
+
+def boxes(stack: np.ndarray) -> np.ndarray:
+    """Cut a volume into boxes of 12 x 8 x 8 voxels, shape (boxes, 12, 8, 8)."""
+    n = [side // step for side, step in zip(stack.shape, (12, 8, 8), strict=True)]
+    cut = stack[: 12 * n[0], : 8 * n[1], : 8 * n[2]].astype(float).reshape(n[0], 12, n[1], 8, n[2], 8)
+    return cut.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 12, 8, 8)
+
+
+def residuals(stack: np.ndarray) -> np.ndarray:
+    """Return boxes of a volume less their best quadratic."""
+    z, y, x = (a.ravel() for a in np.meshgrid(*[np.linspace(-1, 1, n) for n in (12, 8, 8)], indexing="ij"))
+    terms = [0 * z + 1, z, y, x, z * z, y * y, x * x, z * y, z * x, y * x]
+    basis, _ = np.linalg.qr(np.stack(terms, axis=1))
+    flat = boxes(stack).reshape(-1, 768)
+    return (flat - flat @ basis @ basis.T).reshape(-1, 12, 8, 8)
+
+
+def against_own_noise(image: Image, added: np.ndarray) -> None:
+    """Compare noise added at half the dose, which should be as strong as an image's own, with that."""
+    mean = boxes(image.voxels).mean(axis=(1, 2, 3))
+    own, new = residuals(image.voxels), residuals(added)
+    spreads = [np.sqrt((r**2).mean(axis=(1, 2, 3))) / np.maximum(mean, 1e-9) for r in (own, new)]
+    print("  half dose, quietest tenth of 12 x 8 x 8 boxes: own SD over added SD, by mean activity")
+    for low, high in ((1500, 2500), (2500, 4000), (4000, 9000)):
+        some = np.flatnonzero((mean > low) & (mean < high))
+        quiet = some[np.argsort(spreads[0][some])[: max(1, len(some) // 10)]]
+        print(f"    {low} to {high} {image.units}: {np.median(spreads[0][quiet] / spreads[1][quiet]):.2f}")
+    some = np.flatnonzero((mean > 1500) & (mean < 9000))
+    quiet = some[np.argsort(spreads[0][some])[: len(some) // 7]]
+    for name, stack in (("own", own), ("added", new)):
+        r = stack[quiet] / mean[quiet][:, None, None, None]
+        power = (r**2).mean()
+        along = [(r[:, k:] * r[:, :-k]).mean() / power for k in (1, 2, 3)]
+        across = [(r[..., k:] * r[..., :-k]).mean() / power for k in (1, 2)]
+        told = ", ".join(f"{c:.2f}" for c in along), ", ".join(f"{c:.2f}" for c in across)
+        print(f"    {name:6s} correlation along z (1, 2, 3) {told[0]}; across (1, 2) {told[1]}")
 
 
 def heart(size: int) -> tuple[Image, Regions]:
@@ -213,8 +252,8 @@ def spect_costs() -> None:
     model = SPECTNoise(total_counts=3e6)
     frames = model.project(truth)
     drawn = PlanarNoise(resolution_mm=0).acquire(frames, 1, np.random.default_rng(6)).image
-    found = dispersion(drawn.voxels)
-    print(f"\nSPECT, 64 cubed x 60 views: variance/mean of drawn views {found.ratio:.3f} ± {found.error:.3f}")
+    ratio = dispersion(drawn.voxels)
+    print(f"\nSPECT, 64 cubed x 60 views: variance/mean of drawn views {ratio.ratio:.3f} ± {ratio.error:.3f}")
     rng = np.random.default_rng(7)
     size = 64
     near = (np.arange(size) - (size - 1) / 2) * 6.4
@@ -230,6 +269,14 @@ def spect_costs() -> None:
     print(f"forward projection {forward:.0f} ms, OSEM 2 x 10 with sensitivities {back:.0f} ms")
     volume = model.acquire(truth, 1, rng).image
     print(f"simulate from a volume {milliseconds(lambda: model.simulate(volume, DOSE, rng), 1):.0f} ms")
+    cylinder = 1.0 * (np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 18)
+    even = truth.with_voxels(np.repeat(cylinder[None], 64, axis=0).astype(np.float32))
+    for told, body, counts in (("cylinder", even, 1e6), ("cylinder", even, 1e7), ("heart", truth, 3e6)):
+        for name in ("osem", "fbp"):
+            made = SPECTNoise(total_counts=counts, reconstruction=name)  # type: ignore[arg-type]
+            image = made.acquire(body, 1, np.random.default_rng(8)).image
+            found = replace(made, total_counts=None).calibrate(image).total_counts or 0
+            print(f"counts found in a {told} of {counts:.0f}, {name}: {found / counts:.2f} of them")
     print(f"thinning of raw views {milliseconds(lambda: model.simulate(drawn, DOSE, rng)):.0f} ms")
 
 
