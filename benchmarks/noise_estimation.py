@@ -21,7 +21,7 @@ from noise_cases import DOSES, KINDS, Case, blocks_of, simulate
 
 from quell.formats.open import open_study
 from quell.image import FloatArray, Image
-from quell.jobs.noise_measuring import Network
+from quell.jobs.noise_measuring import Network, measure
 from quell.jobs.noise_survey import SurveySettings, network_of
 from quell.noise.air import air_noise
 from quell.noise.contracts import NoiseSpectrum
@@ -57,12 +57,13 @@ def score(case: Case, network: Network) -> Score:
     """Return the errors of all estimates for one simulated image."""
     found = estimate_noise(case.image)
     truth = blocks_of(case.level, found.block)
-    learned = network(case.image).level[:, : truth.shape[1], : truth.shape[2]]
+    mapped = network(case.image)
+    learned = mapped.level[:, : truth.shape[1], : truth.shape[2]]
     ratio = found.level[truth > 0] / truth[truth > 0]
     spacing = case.image.geometry.spacing[1:]
     true = first_moment(NoiseSpectrum(np.fft.fftshift(case.power), spacing, 1))
     moment = first_moment(found.spectrum) / true - 1 if found.spectrum else np.nan
-    both = np.sqrt(found.level * learned)
+    both = measure(case.image, lambda _: mapped).estimate.level
     return Score(
         *(_errors(level, truth) for level in (found.level, learned, both)),
         bias=float(np.median(ratio) - 1),
@@ -111,8 +112,10 @@ def real(data: Path, network: Network) -> dict[str, dict[str, float | None]]:
     rows: dict[str, dict[str, float | None]] = {}
     for name, image, repeat in pairs(data):
         found = estimate_noise(image).level
-        learned = network(image).level[:, : found.shape[1], : found.shape[2]]
-        levels = {"classical": found, "network": learned, "both": np.sqrt(found * learned)}
+        mapped = network(image)
+        learned = mapped.level[:, : found.shape[1], : found.shape[2]]
+        both = measure(image, lambda _, known=mapped: known).estimate.level
+        levels = {"classical": found, "network": learned, "both": both}
         ratios = {kind: patient_level(image, level) / repeat.level for kind, level in levels.items()}
         air = air_noise(image)
         rows[name] = {"difference": repeat.level, "shared": repeat.shared, **ratios}

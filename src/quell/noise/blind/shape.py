@@ -80,7 +80,7 @@ def _resolved(shape: Shape) -> bool:
     # The mean over the radial curve: every ring counts alike, whatever its number of cells.
     weights = shape.power[inside] / np.bincount(ring)[ring]
     mean = float((weights * frequency[inside]).sum() / weights.sum())
-    return n > SIDES[0] and mean * n > FEW_CYCLES
+    return bool(n > SIDES[0] and mean * n > FEW_CYCLES)
 
 
 def _within_plain(regions: Regions, plain: Plain, least: int) -> tuple[BoolArray, ...]:
