@@ -302,3 +302,9 @@ def test_the_level_of_reconstructed_activity_follows_the_activity(exact: Network
     hot, warm = pet.pixels(1)[112:160, 112:160].mean(), pet.pixels(1)[16:40, 16:160].mean()
     assert hot == pytest.approx(4 * warm, rel=0.15)
     assert hot == pytest.approx(80, rel=0.15)
+
+
+def test_the_estimate_alone_is_that_of_denoising(exact: NetworkDenoiser, noisy: Callable[..., Image]) -> None:
+    image = noisy(3, 40, 56, volume=True)
+    alone, denoised = exact.estimate(image), exact.denoise(image).noise
+    assert (alone.level == denoised.level).all() and (alone.descriptor == denoised.descriptor).all()

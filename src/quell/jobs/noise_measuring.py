@@ -31,6 +31,9 @@ Network = Callable[[Image], NoiseMap]
 CLASSICAL = "classical estimate"
 BOTH = "geometric mean of the classical estimate and the estimator network"
 
+UNKNOWN_TO_NETWORK = (Modality.US,)
+"""Speckle is wide, stretched and not Gaussian: measured alone, the classical estimate is the better one."""
+
 _APART = 1.5
 _COMMON = 0.5
 _PERCENTILES = (50.0, 5.0, 25.0, 75.0, 95.0)
@@ -73,7 +76,7 @@ def measure(image: Image, network: Network | None) -> Measured:
     seconds = {"classical": time.perf_counter() - clock}
     alone = level_percentiles(image, classical.level, (50.0,))[0]
     level, other, warnings = classical.level, None, []
-    if network is not None:
+    if network is not None and image.modality not in UNKNOWN_TO_NETWORK:
         clock = time.perf_counter()
         try:
             learned = _cropped(network(image), classical.level)

@@ -21,10 +21,11 @@ SIDE = 330
 
 _MARGIN, _HEAD, _FOOT, _AXIS = 22, 62, 44, 58
 _WIDTH = 4 * SIDE + 5 * _MARGIN + 3 * _AXIS
-_INK, _PALE, _CURVE, _MARK = (30, 30, 30), (215, 215, 215), (33, 110, 140), (190, 80, 30)
+_INK, _PALE, _CURVE = (30, 30, 30), (215, 215, 215), (33, 110, 140)
 _COLOURS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 _NOTHING = (235, 235, 235)
 
+Colour = tuple[int, int, int]
 _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
@@ -56,13 +57,13 @@ def draw_sheet(record: NoiseRecord, shown: Shown) -> PilImage.Image:
     """Draw the noise of a series on one sheet, in RGB."""
     sheet = PilImage.new("RGB", (_WIDTH, _HEAD + SIDE + _FOOT), "white")
     draw = ImageDraw.Draw(sheet)
-    _say(draw, (_MARGIN, 10), _headline(record), 17)
+    say(draw, (_MARGIN, 10), _headline(record), 17)
     _image(sheet, _MARGIN, shown)
     left = 2 * _MARGIN + SIDE
     _level(sheet, left, shown, record.units)
     left += SIDE + _AXIS + _MARGIN
     if record.spectrum is None:
-        _say(draw, (left, _HEAD), "no spectrum: too little is plain", 13)
+        say(draw, (left, _HEAD), "no spectrum: too little is plain", 13)
         return sheet
     _plane(sheet, left, record.spectrum, record.units)
     _radial(sheet, left + SIDE + _AXIS + _MARGIN + _AXIS // 2, record.spectrum, record.units)
@@ -101,12 +102,45 @@ def _plane(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: s
     _scale(sheet, box, 0.0, top, _density(units, spectrum.length))
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One radial spectrum of a plot; `mark` is its first moment, drawn as an upright line."""
+
+    frequency: tuple[float, ...]
+    power: tuple[float, ...]
+    colour: Colour
+    mark: float
+    words: str
+
+
 def _radial(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: str) -> None:
+    words = f"mean {wording.number(spectrum.first_moment)}"
+    curve = Curve(spectrum.frequency, spectrum.power, _CURVE, spectrum.first_moment, words)
     draw = ImageDraw.Draw(sheet)
-    top, right = max(spectrum.power) or 1.0, spectrum.frequency[-1]
+    say(draw, (left, _HEAD - 20), f"radial mean, {_density(units, spectrum.length)}", 13)
+    plot_spectra(draw, (left, _HEAD + 14, SIDE - _AXIS // 2, SIDE - 50), (curve,), spectrum.length)
+
+
+def plot_spectra(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curves: tuple[Curve, ...], length: str
+) -> None:
+    """Draw radial spectra over common axes.
+
+    Parameters
+    ----------
+    draw : ImageDraw
+    box : tuple of int
+        Left, top, width and height of the area between the axes, in pixels; labels lie outside.
+    curves : tuple of Curve
+    length : str
+        Frequencies are per this length.
+    """
+    left, upper, width, height = box
+    bottom = upper + height
+    top = max(max(curve.power) for curve in curves) or 1.0
+    right = max(curve.frequency[-1] for curve in curves)
     step, across = nice_step(top, 4), nice_step(right, 5)
     top = step * ceil(top / step - 1e-9)
-    width, height, bottom = SIDE - _AXIS // 2, SIDE - 50, _HEAD + SIDE - 36
 
     def place(f: float, p: float) -> tuple[float, float]:
         return left + width * f / right, bottom - height * p / top
@@ -114,19 +148,19 @@ def _radial(sheet: PilImage.Image, left: int, spectrum: SpectrumNumbers, units: 
     for k in range(round(top / step) + 1):
         (x0, y), (x1, _) = place(0, k * step), place(right, k * step)
         draw.line((x0, y, x1, y), fill=_PALE)
-        _say(draw, (x0 - 6, y), _tick(k * step, step), 12, anchor="rm")
+        say(draw, (x0 - 6, y), _tick(k * step, step), 12, anchor="rm")
     for k in range(int(right / across + 1e-6) + 1):
         x, y = place(k * across, 0)
         draw.line((x, y, x, y + 4), fill=_INK)
-        _say(draw, (x, y + 6), _tick(k * across, across), 12, anchor="ma")
-    mark = place(spectrum.first_moment, 0)[0]
-    draw.line((mark, bottom - height, mark, bottom), fill=_MARK)
-    words = f"mean {wording.number(spectrum.first_moment)}"
-    _say(draw, (mark + 4, bottom - height + 2), words, 12, fill=_MARK)
-    curve = [place(f, p) for f, p in zip(spectrum.frequency, spectrum.power, strict=True)]
-    draw.line(curve, fill=_CURVE, width=3)
-    _say(draw, (left, _HEAD - 20), f"radial mean, {_density(units, spectrum.length)}", 13)
-    _say(draw, (left + width / 2, bottom + 24), f"frequency, 1/{spectrum.length}", 12, anchor="ma")
+        say(draw, (x, y + 6), _tick(k * across, across), 12, anchor="ma")
+    for k, curve in enumerate(curves):
+        mark = place(curve.mark, 0)[0]
+        draw.line((mark, upper, mark, bottom), fill=curve.colour)
+        draw.line(
+            [place(f, p) for f, p in zip(curve.frequency, curve.power, strict=True)], curve.colour, width=3
+        )
+        say(draw, (left + width, upper + 4 + 16 * k), curve.words, 12, fill=curve.colour, anchor="ra")
+    say(draw, (left + width / 2, bottom + 24), f"frequency, 1/{length}", 12, anchor="ma")
 
 
 def _tick(value: float, step: float) -> str:
@@ -144,7 +178,7 @@ def _panel(
     reduced = size[0] < picture.width or size[1] < picture.height
     way = PilImage.Resampling.BOX if reduced else PilImage.Resampling.NEAREST
     sheet.paste(picture.resize(size, way), (left, _HEAD))
-    _say(ImageDraw.Draw(sheet), (left, _HEAD - 20), words, 13)
+    say(ImageDraw.Draw(sheet), (left, _HEAD - 20), words, 13)
     return left, _HEAD, left + size[0], _HEAD + size[1]
 
 
@@ -157,8 +191,8 @@ def _scale(sheet: PilImage.Image, box: tuple[int, int, int, int], low: float, hi
     for share in (0.0, 0.5, 1.0):
         value = low + share * (high - low)
         anchor = {0.0: "ld", 0.5: "lm", 1.0: "la"}[share]
-        _say(draw, (right + 22, bottom - share * (bottom - top)), wording.number(value), 12, anchor=anchor)
-    _say(draw, (right, bottom + 6), unit, 12, anchor="ma")
+        say(draw, (right + 22, bottom - share * (bottom - top)), wording.number(value), 12, anchor=anchor)
+    say(draw, (right, bottom + 6), unit, 12, anchor="ma")
 
 
 def _coloured(shares: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -185,12 +219,12 @@ def _round_up(value: float) -> float:
     return step * ceil(value / step - 1e-9)
 
 
-def _say(
+def say(
     draw: ImageDraw.ImageDraw,
     place: tuple[float, float],
     words: str,
     size: int,
-    fill: tuple[int, int, int] = _INK,
+    fill: Colour = _INK,
     anchor: str = "la",
 ) -> None:
     """Write text; Pillow's own font has neither superscripts nor the minus sign."""

@@ -79,7 +79,8 @@ def _resolved(shape: Shape) -> bool:
     ring = ring_index(n)[inside]
     # The mean over the radial curve: every ring counts alike, whatever its number of cells.
     weights = shape.power[inside] / np.bincount(ring)[ring]
-    return n > SIDES[0] and float((weights * frequency[inside]).sum() / weights.sum()) * n > FEW_CYCLES
+    mean = float((weights * frequency[inside]).sum() / weights.sum())
+    return bool(n > SIDES[0] and mean * n > FEW_CYCLES)
 
 
 def _within_plain(regions: Regions, plain: Plain, least: int) -> tuple[BoolArray, ...]:
