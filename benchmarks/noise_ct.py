@@ -23,8 +23,8 @@ import numpy as np
 import quell
 from quell.image import FloatArray, Geometry, Image, Modality
 from quell.noise.ct import CTNoise
-from quell.noise.ct_anatomy import line_integrals, prepare
 from quell.noise.ct_wedge import crop_variance, sector_variance, wedge_noise, wedge_variance
+from quell.noise.tomography.anatomy import line_integrals, prepare
 from quell.noise.tomography.filtering import filtered_back_projection
 from quell.noise.tomography.geometry import covering
 from quell.noise.tomography.kernels import KERNELS, ramp_power

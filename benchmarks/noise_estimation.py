@@ -23,7 +23,7 @@ from quell.formats.open import open_study
 from quell.image import FloatArray, Image
 from quell.jobs.noise_measuring import Network, measure
 from quell.jobs.noise_survey import SurveySettings, network_of
-from quell.noise.air import air_noise
+from quell.noise.blind.air import air_noise
 from quell.noise.contracts import NoiseSpectrum
 from quell.noise.estimation import estimate_noise, patient_level
 from quell.noise.measures import first_moment

@@ -19,14 +19,14 @@ import numpy as np
 
 from quell.formats.open import open_study
 from quell.image import Acquisition, Geometry, Image, Modality
-from quell.noise.blur import SIGMA_OF_FWHM
-from quell.noise.counting import dispersion
-from quell.noise.grains import measure_grains
+from quell.noise.emission.blur import SIGMA_OF_FWHM
+from quell.noise.emission.counting import dispersion
+from quell.noise.emission.grains import measure_grains
+from quell.noise.emission.osem import osem
+from quell.noise.emission.rotating_camera import rotating_camera
 from quell.noise.pet import PETNoise
 from quell.noise.planar import PlanarNoise
 from quell.noise.spect import SPECTNoise
-from quell.noise.tomography.osem import osem
-from quell.noise.tomography.rotating_camera import rotating_camera
 
 DOSES = (0.5, 0.25, 0.1, 0.05)
 DOSE = 0.25

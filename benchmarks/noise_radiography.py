@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from quell.image import Acquisition, FloatArray, Geometry, Image, Modality
-from quell.noise.detector import modulation_transfer
+from quell.noise.detector.response import modulation_transfer
 from quell.noise.radiography import RadiographyNoise
 
 SPACING = (0.2, 0.2)

@@ -22,12 +22,12 @@ from scipy import special, stats
 from quell.formats.open import open_study
 from quell.image import Geometry, Image, Modality
 from quell.noise.blank import blank_zones, scan_region
-from quell.noise.coils import coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
-from quell.noise.grain import measure_grain
-from quell.noise.magnitude import magnitude_noise
+from quell.noise.coils.array import coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
+from quell.noise.coils.magnitude import magnitude_noise
+from quell.noise.coils.sense import g_factor, noise_after, unfold, unfolding
+from quell.noise.echo.grain import measure_grain
+from quell.noise.echo.speckle import LOG_SD, MEAN_OVER_SD, complex_lines, envelope
 from quell.noise.mri import MRINoise
-from quell.noise.sense import g_factor, noise_after, unfold, unfolding
-from quell.noise.speckle import LOG_SD, MEAN_OVER_SD, complex_lines, envelope
 from quell.noise.ultrasound import UltrasoundNoise
 
 CLEAR = UltrasoundNoise(dynamic_range=120, white=40, electronic_noise=-300, scatterers_per_cell=1000)

@@ -10,11 +10,11 @@ from scipy import special, stats
 
 from quell.errors import InputError
 from quell.image import Image, Modality
-from quell.noise.coils import coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
-from quell.noise.kspace import kspace_weights
-from quell.noise.magnitude import magnitude_noise, stretch_spectrum
+from quell.noise.coils.array import coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
+from quell.noise.coils.kspace import kspace_weights
+from quell.noise.coils.magnitude import magnitude_noise, stretch_spectrum
+from quell.noise.coils.sense import g_factor, noise_after, unfold, unfolding
 from quell.noise.mri import MRINoise
-from quell.noise.sense import g_factor, noise_after, unfold, unfolding
 
 SIDE = 256
 

@@ -14,9 +14,9 @@ pytest.importorskip("scipy", reason="SciPy is not installed")
 
 from quell.errors import InputError, QuellError
 from quell.image import Acquisition, Geometry, Image, Modality
-from quell.noise.grains import measure_grains
+from quell.noise.emission.grains import measure_grains
+from quell.noise.emission.pet_calibration import filter_axially
 from quell.noise.pet import PETNoise
-from quell.noise.pet_calibration import filter_axially
 
 GEOMETRY = Geometry((3.27, 5.0, 5.0), known=True)
 SIZE, SLICES, DOSE = 64, 96, 0.25
@@ -173,7 +173,7 @@ def test_fine_images_are_simulated_on_larger_pixels_with_the_same_noise(
     image = replace(full(), voxels=full().voxels[:48, :63].copy())
     model = replace(MODEL, post_filter_mm=12.0)
     fine = model.simulate(image, DOSE, np.random.default_rng(8))
-    monkeypatch.setattr("quell.noise.pet_bed._LARGEST_FIELD", 40)
+    monkeypatch.setattr("quell.noise.emission.pet_bed._LARGEST_FIELD", 40)
     coarse = model.simulate(image, DOSE, np.random.default_rng(8))
     assert coarse.image.shape == image.shape
     assert any("larger pixels" in text for text in coarse.warnings)

@@ -10,7 +10,7 @@ import pytest
 
 from quell.errors import InputError
 from quell.image import Acquisition, Geometry, Image, Modality
-from quell.noise.counting import dispersion
+from quell.noise.emission.counting import dispersion
 from quell.noise.planar import PlanarNoise
 
 MODEL = PlanarNoise()

@@ -9,8 +9,8 @@ import pytest
 
 from quell.errors import InputError
 from quell.image import Acquisition, FloatArray, Geometry, Image, Modality
-from quell.noise.detector import modulation_transfer, pixel_share, quantum_noise_power
-from quell.noise.exposure import decades_by_noise
+from quell.noise.detector.exposure import decades_by_noise
+from quell.noise.detector.response import modulation_transfer, pixel_share, quantum_noise_power
 from quell.noise.radiography import RadiographyNoise
 
 SPACING = (0.2, 0.2)

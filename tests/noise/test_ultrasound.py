@@ -8,7 +8,7 @@ from scipy import stats
 
 from quell.errors import InputError
 from quell.image import Geometry, Image, Modality
-from quell.noise.speckle import LOG_SD, MEAN_OVER_SD
+from quell.noise.echo.speckle import LOG_SD, MEAN_OVER_SD
 from quell.noise.ultrasound import UltrasoundNoise
 
 QUIET = {"electronic_noise": -300.0}

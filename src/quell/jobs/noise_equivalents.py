@@ -6,7 +6,7 @@ import numpy as np
 
 from quell.evaluation.report.noise_record import Equivalent, Expected
 from quell.image import FloatArray, Image, Modality
-from quell.noise.air import air_noise
+from quell.noise.blind.air import air_noise
 from quell.noise.blind.level import block_means
 from quell.noise.blind.regions import signal_floor
 from quell.noise.law import Law, LawKind

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.ct_anatomy import line_integrals, not_measured, prepare
-from quell.noise.ct_calibration import measure
-from quell.noise.ct_checks import doubts_about, refuse_unusable
+from quell.noise.tomography.anatomy import line_integrals, not_measured, prepare
 from quell.noise.tomography.beam import Beam
+from quell.noise.tomography.calibration import measure
+from quell.noise.tomography.checks import doubts_about, refuse_unusable
 from quell.noise.tomography.counts import DirectExposure, ThinnedExposure, expose_stack, thin_signals
 from quell.noise.tomography.filtering import filtered_back_projection
 from quell.noise.tomography.geometry import ParallelGeometry, covering

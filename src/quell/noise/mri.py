@@ -12,11 +12,11 @@ import numpy.typing as npt
 from quell.errors import InputError
 from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.noise.blank import blank_zones
-from quell.noise.coils import Coils, coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
+from quell.noise.coils.array import Coils, coil_covariance, coil_noise, coil_sensitivities, sum_of_squares
+from quell.noise.coils.kspace import kspace_weights
+from quell.noise.coils.magnitude import MagnitudeNoise, magnitude_noise, stretch_spectrum
+from quell.noise.coils.sense import unfold, unfolding
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.kspace import kspace_weights
-from quell.noise.magnitude import MagnitudeNoise, magnitude_noise, stretch_spectrum
-from quell.noise.sense import unfold, unfolding
 from quell.noise.spectrum import colour
 
 _FAINT = 3.0

@@ -9,17 +9,17 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.emission import (
+from quell.noise.emission.checks import (
     FILTERED,
     changed,
     check_volume,
     keep_padding,
 )
-from quell.noise.pet_bed import assumptions, make_bed, on_grid
-from quell.noise.pet_calibration import ScanSettings, match_grains
-from quell.noise.tomography.ring_bed import RingBed
-from quell.noise.tomography.ring_scan import RingScan
-from quell.noise.tomography.sinograms import Sinograms
+from quell.noise.emission.pet_bed import assumptions, make_bed, on_grid
+from quell.noise.emission.pet_calibration import ScanSettings, match_grains
+from quell.noise.emission.ring_bed import RingBed
+from quell.noise.emission.ring_scan import RingScan
+from quell.noise.emission.sinograms import Sinograms
 
 COUNTS_PER_SLICE = 1e6
 """Prompts of a slice in `acquire`."""

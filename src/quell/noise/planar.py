@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
-from quell.noise.blur import SIGMA_OF_FWHM, blur_slices
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.counting import Dispersion, dispersion, rescaled_at, thin_counts
+from quell.noise.emission.blur import SIGMA_OF_FWHM, blur_slices
+from quell.noise.emission.counting import Dispersion, dispersion, rescaled_at, thin_counts
 
 _LARGEST = 2.0**24
 """Above it 32-bit floats leave integers out."""

@@ -9,18 +9,9 @@ import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
-from quell.noise.anscombe import generalised_anscombe
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.detector import (
-    cut,
-    filtered,
-    modulation_transfer,
-    padded,
-    pixel_share,
-    quantum_noise_power,
-    reach,
-)
-from quell.noise.exposure import (
+from quell.noise.detector.anscombe import generalised_anscombe
+from quell.noise.detector.exposure import (
     LinearScale,
     LogScale,
     grey_step,
@@ -29,7 +20,16 @@ from quell.noise.exposure import (
     stated_linear,
     why_not_linear,
 )
-from quell.noise.quanta import found_quanta, smoothed
+from quell.noise.detector.quanta import found_quanta, smoothed
+from quell.noise.detector.response import (
+    cut,
+    filtered,
+    modulation_transfer,
+    padded,
+    pixel_share,
+    quantum_noise_power,
+    reach,
+)
 
 _DEFAULT_QUANTA = 1.0
 _DEFAULT_MAPPED_QUANTA = 1000.0

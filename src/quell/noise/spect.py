@@ -10,11 +10,18 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import Acquisition, FloatArray, Geometry, Image, Modality
 from quell.noise.contracts import NoiseEstimate, Simulated, check_dose
-from quell.noise.emission import FILTERED, UNIFORM_WATER, activity_of, changed, check_volume, keep_padding
+from quell.noise.emission.checks import (
+    FILTERED,
+    UNIFORM_WATER,
+    activity_of,
+    changed,
+    check_volume,
+    keep_padding,
+)
+from quell.noise.emission.outline import body_outline
+from quell.noise.emission.spect_calibration import match_counts
+from quell.noise.emission.spect_study import Orbit, Recipe, SpectStudy
 from quell.noise.planar import PlanarNoise
-from quell.noise.spect_calibration import match_counts
-from quell.noise.tomography.outline import body_outline
-from quell.noise.tomography.spect_study import Orbit, Recipe, SpectStudy
 
 WATER_140 = 0.015
 """Attenuation of water at 140 keV, 1/mm."""

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
-from quell.noise.beam import SOUND, beam_width, pulse_length
-from quell.noise.bmode import respeckle
 from quell.noise.contracts import NoiseEstimate, Simulated
-from quell.noise.echoes import CELL, SPREAD, PointSpread, receive, scatter
-from quell.noise.scan_conversion import LinearGrid, SectorGrid
-from quell.noise.speckle import envelope, log_compress, mean_intensity, white_echoes
+from quell.noise.echo.beam import SOUND, beam_width, pulse_length
+from quell.noise.echo.bmode import respeckle
+from quell.noise.echo.echoes import CELL, SPREAD, PointSpread, receive, scatter
+from quell.noise.echo.scan_conversion import LinearGrid, SectorGrid
+from quell.noise.echo.speckle import envelope, log_compress, mean_intensity, white_echoes
 
 
 @dataclass(frozen=True)
