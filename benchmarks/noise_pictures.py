@@ -2,6 +2,8 @@
 
 ``python benchmarks/noise_pictures.py DATA -o docs/pictures [NAME ...]``
 
+There is no real SPECT among the images: a test object that was imaged at full dose stands for it.
+
 Each picture shows an image, what a quarter of the dose would have given (one look of ultrasound), the
 difference, and the noise power spectra of both as `quell noise` finds them.
 """
@@ -23,9 +25,11 @@ from quell.evaluation.report.summary import display_window
 from quell.formats.contracts import Purpose
 from quell.formats.open import open_study
 from quell.image import FloatArray, Image, Modality
+from quell.jobs.phantom import default_model
 from quell.jobs.simulation import SimulationSettings, simulate_image
 from quell.noise.estimation import estimate_noise, patient_level
 from quell.noise.measures import first_moment, radial
+from quell.phantoms.objects import OBJECTS, make_object
 
 HEIGHT, MARGIN, HEAD, FOOT, PLOT = 320, 12, 26, 28, 330
 BEFORE, AFTER = (33, 110, 140), (190, 80, 30)
@@ -61,6 +65,7 @@ SHOWS = (
     Show("ct", "ct/crlm_ct_1004", "CT, contrast-enhanced abdomen", (0.5, 0.2, 0.8, 0.12, 0.88)),
     Show("mri", "mri/breast_dce_ucsf_br_06_phase1", "MR, breast"),
     Show("pet", "pet/sts_001_fdg", "PET, FDG", (0.6, 0.15, 0.85, 0.1, 0.9), 24),
+    Show("spect", "spect-cardiac", "SPECT of a test object", (0.5, 0.1, 0.9, 0.1, 0.9), 64),
     Show("scintigraphy", "nm/bone_wholebody_ge_millennium.dcm", "bone scan", (0, 0.03, 0.5, 0, 1), 1),
     Show(
         "ultrasound",
@@ -80,10 +85,21 @@ SHOWS = (
 )
 
 
+def read(path: Path) -> Image:
+    """Return the first series that is found at a path."""
+    image: Image = open_study(path, Purpose.SIMULATE).series[0].read()
+    return image
+
+
+def acquired(name: str) -> Image:
+    """Return a test object as imaged at full dose."""
+    made = make_object(name)
+    return default_model(made).acquire(made.truth, 1.0, np.random.default_rng(0)).image
+
+
 def load(show: Show, data: Path) -> Image:
     """Return the slices of a series that are simulated, the shown one in the middle."""
-    series = open_study(data / show.path, Purpose.SIMULATE).series[0]
-    image = series.read()
+    image = acquired(show.path) if show.path in OBJECTS else read(data / show.path)
     if show.modality is not None:
         image = replace(image, modality=show.modality)
     depth = image.shape[0]
