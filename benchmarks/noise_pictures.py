@@ -120,11 +120,12 @@ def picture(show: Show, data: Path) -> Raster.Image:
     cut = _cut(image, show)
     window = display_window(image, z)
     before, after = image.voxels[z][cut], simulated.image.voxels[z][cut]
-    if image.modality is Modality.NM:
+    raw = image.modality is Modality.NM and not image.volume
+    if raw:
         after = after / np.float32(show.dose)
     limit = float(np.percentile(np.abs(after - before), 98)) or 1.0
     told = "one look" if image.modality is Modality.US else f"{100 * show.dose:.0f} % dose"
-    scaled = ", scaled" if image.modality is Modality.NM else ""
+    scaled = ", scaled" if raw else ""
     panels = [
         _panel(before, window, image, show.title),
         _panel(after, window, image, f"{told}, simulated{scaled}"),
@@ -186,7 +187,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of images")
     parser.add_argument("names", nargs="*", help="names of pictures; all when not given")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for show in SHOWS:
         if arguments.names and show.name not in arguments.names:

@@ -39,7 +39,11 @@ def loaded_by(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("denoise", "--help"), ("simulate", "--help"), ("demo", "--help")],
+    [
+        ("--help",),
+        ("--version",),
+        *((command, "--help") for command in ("denoise", "simulate", "noise", "phantom", "demo")),
+    ],
 )
 def test_help_loads_neither_numpy_nor_rich(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & {*HEAVY, "numpy", "rich"}
