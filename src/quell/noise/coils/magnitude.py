@@ -118,9 +118,9 @@ def magnitude_noise(image: Image, blank: BoolArray) -> MagnitudeNoise:
 
 def _cut(stack: npt.NDArray[np.generic], side: int) -> npt.NDArray[np.generic]:
     """Return the whole blocks of a stack, shape (blocks, side, side)."""
-    rows, columns = (n // side for n in stack.shape[1:])
-    part = stack[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side)
-    return part.swapaxes(2, 3).reshape(-1, side, side)
+    depth, rows, columns = len(stack), *(n // side for n in stack.shape[1:])
+    part = stack[:, : rows * side, : columns * side].reshape(depth, rows, side, columns, side)
+    return part.swapaxes(2, 3).reshape(depth * rows * columns, side, side)
 
 
 def _usable_blocks(voxels: npt.NDArray[np.floating[Any]], usable: BoolArray, side: int) -> _Floats:
@@ -131,7 +131,7 @@ def _usable_blocks(voxels: npt.NDArray[np.floating[Any]], usable: BoolArray, sid
 def _air(voxels: FloatArray, usable: BoolArray, signal: float) -> _Air | None:
     """Return the noise in air; None where there is no air with noise."""
     blocks = _usable_blocks(voxels, usable, _SIDE)
-    flat = blocks.reshape(len(blocks), -1)
+    flat = blocks.reshape(len(blocks), _SIDE**2)
     mean, sd = flat.mean(axis=1), flat.std(axis=1)
     dark = (sd > 0) & (mean < _AIRY * sd) & (mean < _DARK * signal)
     if dark.sum() < _FEWEST:

@@ -73,7 +73,8 @@ def _axial(residual: npt.NDArray[np.float64], quiet: npt.NDArray[np.bool_], gaps
     if not both.any():
         return 0.0
     first, second = residual[:-1][both], residual[1:][both]
-    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
+    power = float((first**2).sum() * (second**2).sum())
+    return float((first * second).sum()) / power**0.5 if power > 0 else 0.0
 
 
 def _correlation(residual: npt.NDArray[np.float64], axis: int) -> float:

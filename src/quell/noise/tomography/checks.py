@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from quell.errors import InputError
 from quell.image import Image, Modality
 
 _LARGE_PIXEL_MM = 1.6
 _FEW_PIXELS = 64
 _BYTES = 8
+_LARGEST_HU = 1e5
+"""Extended scales reach 30,000 HU, which is steel."""
 
 _ITERATIVE = re.compile(
     r"iterat|asir|safire|admire|idose|aidr|veo\b|mbir|\bimr\b|deep|dlir|truefidelity|aice|precise"
@@ -33,6 +37,10 @@ def refuse_unusable(image: Image) -> None:
     _, row, column = image.geometry.spacing
     if abs(row - column) > 0.01 * column:
         raise InputError(image.name, f"its pixels are not square ({row:g} x {column:g} mm): no axial CT")
+    highest = float(np.max(image.voxels))
+    # Written so that NaN fails too.
+    if not highest < _LARGEST_HU:
+        raise InputError(image.name, f"a value of {highest:g} is no HU")
 
 
 def doubts_about(image: Image) -> list[str]:
