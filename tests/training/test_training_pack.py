@@ -100,3 +100,16 @@ def test_the_manifest_that_ships_names_licences_and_both_sides() -> None:
         assert entry.get("split") in ("train", "validation") or entry["validation_every"] > 1
     fixed = {(entry["source"], entry["split"]) for entry in entries if "split" in entry}
     assert len({source for source, _ in fixed}) == len(fixed)
+
+
+def test_axial_ct_gets_maps_of_its_directional_noise_and_nothing_else_does(data: Path) -> None:
+    slices, image = packed(
+        data,
+        {"files": "ct.nii", "modality": "CT", "split": "train"},
+        {"files": "us/0.png", "modality": "US", "split": "train"},
+    )
+    assert "sectors" not in image
+    maps = np.load(data / "pack" / slices["sectors"])
+    assert maps.shape[0] == slices["shape"][0]
+    assert maps.shape[2:] == (58, 64)  # 81 to 90, as the slice
+    np.testing.assert_allclose(maps.astype(float).mean(axis=(1, 2, 3)), 1, rtol=0.01)
