@@ -127,7 +127,7 @@ def _newcombe(area: float, n: int, m: int, level: float) -> Interval:
 
 
 def _hanley_mcneil(area: float, n: int, m: int) -> float:
-    """Variance of an area (Hanley & McNeil, Radiology 143:29, 1982), with equal numbers as Newcombe has it."""
+    """Variance of an area (Hanley & McNeil, Radiology 143:29, 1982), numbers made equal as by Newcombe."""
     others = (n + m) / 2 - 1
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     spread = area * (1 - area) + others * (first - area**2) + others * (second - area**2)

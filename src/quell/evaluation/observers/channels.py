@@ -6,6 +6,7 @@ pixel, otherwise in mm and cycles per mm.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def gabor(
     y, x = _axes(shape, spacing, centre)
     limits = _bands(edges, spacing)
     planes = []
-    for low, high in zip(limits[:-1], limits[1:], strict=True):
+    for low, high in itertools.pairwise(limits):
         width, middle = 4 * math.log(2) / (math.pi * (high - low)), (low + high) / 2
         window = np.exp(-4 * math.log(2) * (x**2 + y**2) / width**2)
         for angle in np.arange(orientations) * math.pi / orientations:
@@ -265,7 +266,9 @@ def _axes(
 ) -> tuple[Array, Array]:
     """Return the distance of rows and columns from the centre, for broadcasting."""
     row, column = centre if centre is not None else ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    return (np.arange(shape[0]) - row)[:, None] * spacing[0], (np.arange(shape[1]) - column) * spacing[1]
+    y = np.asarray((np.arange(shape[0]) - row) * spacing[0], np.float64)
+    x = np.asarray((np.arange(shape[1]) - column) * spacing[1], np.float64)
+    return y[:, None], x[None, :]
 
 
 def _radius(
@@ -276,7 +279,7 @@ def _radius(
 
 def _bands(edges: Sequence[float] | None, spacing: tuple[float, float]) -> list[float]:
     limits = [edge / _pixel(spacing) for edge in OCTAVES] if edges is None else list(edges)
-    if len(limits) < 2 or limits[0] < 0 or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
+    if len(limits) < 2 or limits[0] < 0 or any(a >= b for a, b in itertools.pairwise(limits)):
         raise ValueError(f"the edges of bands must rise from 0 or more, got {limits}")
     return limits
 
