@@ -20,8 +20,8 @@ def ct_lung_nodule(
     """Build the task.
 
     Uniform: two round lungs of -850 HU in a round chest, with four places in each. Anatomy: a random
-    chest with vessels, and four places in lung tissue. The signals run from solid nodules, softened by
-    what they fill of the slice, to faint ground glass: 4 mm of 150 HU, 5 of 80, 6 of 50, 8 of 30.
+    chest with vessels, and four places in lung tissue. The signals are those at the limit of what a
+    quarter of the usual dose shows, fainter than ground glass: 3 mm of 40 HU, 4 of 20, 5 of 12, 8 of 6.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def ct_lung_nodule(
         "nodule in the lung",
         Modality.CT,
         background,
-        (Signal(4.0, 150.0), Signal(5.0, 80.0), Signal(6.0, 50.0), Signal(8.0, 30.0)),
+        (Signal(3.0, 40.0), Signal(4.0, 20.0), Signal(5.0, 12.0), Signal(8.0, 6.0)),
         uniform if background == "uniform" else anatomy,
         "HU",
         _REGION_MM,

@@ -42,7 +42,7 @@ def mr_lesion(background: Background = "uniform", *, pixels: int = 192, slices: 
         "bright lesion of the white matter",
         Modality.MR,
         background,
-        (Signal(2.0, 140.0), Signal(3.0, 70.0), Signal(4.0, 50.0), Signal(6.0, 30.0)),
+        (Signal(2.0, 70.0), Signal(3.0, 35.0), Signal(4.0, 25.0), Signal(6.0, 15.0)),
         uniform if background == "uniform" else anatomy,
         "signal (white matter has 700)",
         _REGION_MM,

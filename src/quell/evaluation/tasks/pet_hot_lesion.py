@@ -42,7 +42,7 @@ def pet_hot_lesion(background: Background = "uniform", *, pixels: int = 96, slic
         "hot lesion in warm tissue",
         Modality.PT,
         background,
-        (Signal(10.0, 10000.0), Signal(13.0, 5000.0), Signal(17.0, 3000.0), Signal(22.0, 2000.0)),
+        (Signal(10.0, 6000.0), Signal(13.0, 3000.0), Signal(17.0, 2000.0), Signal(22.0, 1200.0)),
         uniform if background == "uniform" else anatomy,
         "Bq/ml",
         _REGION_MM,

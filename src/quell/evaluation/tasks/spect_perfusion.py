@@ -27,7 +27,8 @@ def spect_perfusion(
     A short-axis slice: the wall of the ventricle is a ring of 11 mm and uptake 1 in a torso of 0.08.
     The defect takes a share of the uptake of the wall away, over an arc of the given length at the
     anterior wall. Anatomy: the uptake of the wall varies smoothly, and a liver of varying uptake lies
-    near.
+    near. A noise model that spreads the counts of a whole volume over the slices it is given needs the
+    share of one slice here, about 60 000 counts.
 
     Parameters
     ----------

@@ -14,19 +14,19 @@ _SHAPE = (1, 400, 384)
 
 
 def ultrasound_cyst(background: Background = "uniform") -> DetectionTask:
-    """Build the task of the cyst: 0.8 to 2 mm across, 15 to 5 dB darker.
+    """Build the task of the cyst: 0.8 to 2 mm across, 8 to 2 dB darker.
 
     Uniform: tissue of 0 dB, with four places at the depth of the focus, 30 mm. Anatomy: layered tissue
     with other things in it, two quiet places at 26 to 34 mm. Depth matters, since the beam widens away
     from its focus; that is why all places lie near it.
     """
-    signals = (Signal(0.8, -15.0), Signal(1.0, -10.0), Signal(1.5, -6.0), Signal(2.0, -5.0))
+    signals = (Signal(0.8, -8.0), Signal(1.0, -5.0), Signal(1.5, -3.0), Signal(2.0, -2.0))
     return _task("ultrasound-cyst", "small cyst", background, signals, 8.0, 4)
 
 
 def ultrasound_mass(background: Background = "uniform") -> DetectionTask:
-    """Build the task of the mass: 3 to 8 mm across, 3 to 1 dB darker; see `ultrasound_cyst`."""
-    signals = (Signal(3.0, -3.0), Signal(4.0, -2.0), Signal(6.0, -1.5), Signal(8.0, -1.0))
+    """Build the task of the mass: 3 to 8 mm across, 1.5 to 0.6 dB darker; see `ultrasound_cyst`."""
+    signals = (Signal(3.0, -1.5), Signal(4.0, -1.2), Signal(6.0, -0.8), Signal(8.0, -0.6))
     return _task("ultrasound-mass", "mass of low contrast", background, signals, 18.0, 2)
 
 
