@@ -135,14 +135,14 @@ def _extremes(contrast: Array, spots: BoolArray, truth: Image, diameter_mm: floa
     if not truth.volume:
         # Slices that are no neighbours are far apart.
         positions[:, 0] = places[order][:, 0] * 10 * diameter_mm
-    cells: dict[tuple[int, int, int], list[Array]] = {}
+    cells: dict[tuple[int, ...], list[Array]] = {}
     count = 0
     for position in positions:
         cell = [int(at) for at in position // diameter_mm]
         around = itertools.product(*((at - 1, at, at + 1) for at in cell))
         near = (one for key in around for one in cells.get(key, ()))
         if all(float(((position - one) ** 2).sum()) > diameter_mm**2 for one in near):
-            cells.setdefault((cell[0], cell[1], cell[2]), []).append(position)
+            cells.setdefault(tuple(cell), []).append(position)
             count += 1
     return count
 
