@@ -27,14 +27,33 @@ class InternalNoise:
         ``"channels"``: to the response of each channel, in proportion to its variance (Abbey & Barrett
         2001), which also changes the template. ``"decision"``: to the score (Zhang, Pham & Eckstein,
         IEEE TMI 26:1012, 2007), which lowers d' by ``sqrt(1 + factor)``.
+    level : float
+        Standard deviation, in the units of the image, of white noise on every pixel that the reader adds
+        whatever the image (equivalent input noise; Ahumada, J. Opt. Soc. Am. A 4:2372, 1987). It does not
+        fall with the noise of the image, so that contrast that a filter takes away is lost to the reader;
+        without it a Hotelling observer undoes every filter that can be undone.
     """
 
     factor: float = 0.0
     where: Literal["channels", "decision"] = "channels"
+    level: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.factor < math.inf:
-            raise ValueError(f"internal noise must not be negative, got {self.factor:g}")
+        if not (0 <= self.factor < math.inf and 0 <= self.level < math.inf):
+            raise ValueError(f"internal noise must not be negative, got {self.factor:g} and {self.level:g}")
+
+    def covariance(self, responses: Array, gram: Array) -> Array:
+        """Return the covariance that is added to that of the channels' responses.
+
+        Parameters
+        ----------
+        responses : ndarray, shape (channels, channels)
+            Covariance that the images cause.
+        gram : ndarray, shape (channels, channels)
+            Products of the channels with each other.
+        """
+        proportional = self.factor * np.diag(np.diag(responses)) if self.where == "channels" else 0.0
+        return np.asarray(proportional + self.level**2 * gram, np.float64)
 
 
 class Template(NamedTuple):
@@ -46,13 +65,13 @@ class Template(NamedTuple):
         Scaled so that scores have unit variance over the images that trained it.
     middle : ndarray, shape (channels,)
         Half way between the mean responses with and without the signal.
-    noise : ndarray, shape (channels,)
-        Standard deviation of the internal noise of each channel.
+    jitter : float
+        Standard deviation of what internal noise adds to a score.
     """
 
     weights: Array
     middle: Array
-    noise: Array
+    jitter: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +143,14 @@ def channelized_hotelling_observer(
         If internal noise is asked for without a generator.
     """
     split, noise = split or Split(), internal_noise or InternalNoise()
-    if noise.factor and rng is None:
+    if (noise.factor or noise.level) and rng is None:
         raise ValueError("internal noise needs a random generator")
     with_signal, without = channels.responses(present), channels.responses(absent)
     check_ensemble(with_signal, without, groups)
     check_pairs(len(with_signal), len(channels), split)
-    scores, training = _cross_validated(with_signal, without, split, noise, rng, groups)
-    template = channels.matrix @ hotelling_template(with_signal, without, noise).weights
+    reader = _Reader(noise, channels.matrix.T @ channels.matrix, rng)
+    scores, training = _cross_validated(with_signal, without, split, reader, groups)
+    template = channels.matrix @ reader.trained(with_signal, without).weights
     plane = template.reshape(channels.weights.shape[1:])
     kind = f"channelized Hotelling, {len(channels)} {channels.kind} channels"
     return Observation(scores, plane, with_signal, without, kind, split, training)
@@ -147,24 +167,35 @@ def check_ensemble(present: Array, absent: Array, groups: IntArray | None) -> No
         raise QuellError(f"got {len(groups)} group numbers for {len(present)} pairs")
 
 
-def hotelling_template(present: Array, absent: Array, noise: InternalNoise | None = None) -> Template:
-    """Train a Hotelling observer on responses of channels, shape (n, channels) each.
+def hotelling_template(present: Array, absent: Array, internal: Array | None = None) -> Template:
+    """Train a Hotelling observer on responses of channels.
+
+    Parameters
+    ----------
+    present, absent : ndarray, shape (n, channels)
+    internal : ndarray, shape (channels, channels), optional
+        Covariance of internal noise, which is added to that of the responses.
 
     Raises
     ------
     QuellError
-        If the channels do not vary, or only together.
+        If a channel does not vary.
     """
-    noise = noise or InternalNoise()
     first, second = present.mean(axis=0), absent.mean(axis=0)
-    covariance = (np.atleast_2d(np.cov(present.T)) + np.atleast_2d(np.cov(absent.T))) / 2
-    internal = noise.factor * np.diag(covariance) if noise.where == "channels" else np.zeros(len(first))
-    total = covariance + np.diag(internal)
+    total = response_covariance(present, absent)
+    if internal is not None:
+        total = total + internal
     weights = _solve(total, first - second)
     spread = math.sqrt(max(float(weights @ total @ weights), 0.0))
     # No difference at all gives no template; its scores are 0 and its area one half.
     weights = weights / spread if spread > 0 else weights
-    return Template(weights, (first + second) / 2, np.sqrt(internal))
+    added = 0.0 if internal is None else float(weights @ internal @ weights)
+    return Template(weights, (first + second) / 2, math.sqrt(max(added, 0.0)))
+
+
+def response_covariance(present: Array, absent: Array) -> Array:
+    """Return the mean of the covariances of the responses with and without the signal."""
+    return np.asarray((np.atleast_2d(np.cov(present.T)) + np.atleast_2d(np.cov(absent.T))) / 2)
 
 
 def _solve(covariance: Array, difference: Array) -> Array:
@@ -178,13 +209,29 @@ def _solve(covariance: Array, difference: Array) -> Array:
     return np.asarray(inverse @ (difference / scale) / scale)
 
 
+class _Reader(NamedTuple):
+    """What an observer adds to what its channels tell it."""
+
+    noise: InternalNoise
+    gram: Array
+    rng: np.random.Generator | None
+
+    def trained(self, present: Array, absent: Array) -> Template:
+        internal = self.noise.covariance(response_covariance(present, absent), self.gram)
+        return hotelling_template(present, absent, internal)
+
+    def scores(self, template: Template, responses: Array) -> Array:
+        """Score responses; a linear observer sees noise of its channels as noise of the score."""
+        seen = (responses - template.middle) @ template.weights
+        decision = self.noise.factor if self.noise.where == "decision" else 0.0
+        jitter = math.sqrt(template.jitter**2 + decision)
+        if jitter == 0 or self.rng is None:
+            return np.asarray(seen)
+        return np.asarray(seen + jitter * self.rng.standard_normal(len(seen)))
+
+
 def _cross_validated(
-    present: Array,
-    absent: Array,
-    split: Split,
-    noise: InternalNoise,
-    rng: np.random.Generator | None,
-    groups: IntArray | None,
+    present: Array, absent: Array, split: Split, reader: _Reader, groups: IntArray | None
 ) -> tuple[Scores, int]:
     """Score every image that tests, and return how many pairs trained (the fewest of all parts)."""
     n = len(present)
@@ -192,26 +239,9 @@ def _cross_validated(
     first, second = np.zeros(n), np.zeros(n)
     fewest = n
     for part in parts(split, n, groups):
-        template = hotelling_template(present[part.train], absent[part.train], noise)
-        first[part.test] = score(template, present[part.test], noise, rng)
-        second[part.test] = score(template, absent[part.test], noise, rng)
+        template = reader.trained(present[part.train], absent[part.train])
+        first[part.test] = reader.scores(template, present[part.test])
+        second[part.test] = reader.scores(template, absent[part.test])
         tested[part.test], fewest = True, min(fewest, len(part.train))
     kept = None if groups is None else np.asarray(groups)[tested]
     return Scores(first[tested], second[tested], kept), fewest
-
-
-def score(
-    template: Template,
-    responses: Array,
-    noise: InternalNoise | None = None,
-    rng: np.random.Generator | None = None,
-) -> Array:
-    """Return the scores of responses, shape (n,), with internal noise where it is asked for."""
-    seen = responses - template.middle
-    if noise is None or noise.factor == 0 or rng is None:
-        return np.asarray(seen @ template.weights)
-    if noise.where == "channels":
-        seen = seen + rng.standard_normal(seen.shape) * template.noise
-        return np.asarray(seen @ template.weights)
-    jitter = math.sqrt(noise.factor) * rng.standard_normal(len(seen))
-    return np.asarray(seen @ template.weights + jitter)

@@ -61,6 +61,7 @@ def nonprewhitening_observer(
     *,
     eye: EyeFilter | None = None,
     signal: Array | None = None,
+    round_signal: bool = True,
     split: Split | None = None,
     groups: IntArray | None = None,
 ) -> Observation:
@@ -79,6 +80,9 @@ def nonprewhitening_observer(
     signal : ndarray, shape (rows, columns), optional
         Where it is known; otherwise it is learned as the difference of the means, and tested on images
         that did not take part.
+    round_signal : bool
+        Whether the signal to be learned is round: its mean around the middle is then taken, without which
+        the noise of the means costs most of the detectability.
     split : Split, optional
         Leave-one-out by default.
     groups : ndarray of int, shape (n,), optional
@@ -98,22 +102,33 @@ def nonprewhitening_observer(
     power = (eye or EyeFilter())(frequencies(first.shape[1:], spacing)) ** 2
     if signal is not None:
         split = Split("none")
-    scores, training = _scored(first, second, power, signal, split, groups)
-    template = _seen(first.mean(axis=0) - second.mean(axis=0) if signal is None else signal, power)
+
+    def expected(with_signal: Array, without: Array) -> Array:
+        learned = with_signal.mean(axis=0) - without.mean(axis=0)
+        shown = signal if signal is not None else _round(learned) if round_signal else learned
+        return _seen(shown, power)
+
+    scores, training = _scored(first, second, expected, split, groups)
+    template = expected(first, second)
     nothing = np.zeros((0, 0))
     kind = "non-prewhitening" + (" with eye filter" if power.min() != power.max() else "")
     return Observation(scores, template, nothing, nothing, kind, split, training)
 
 
 def _scored(
-    present: Array, absent: Array, power: Array, signal: Array | None, split: Split, groups: IntArray | None
+    present: Array,
+    absent: Array,
+    expected: Callable[[Array, Array], Array],
+    split: Split,
+    groups: IntArray | None,
 ) -> tuple[Scores, int]:
+    """Score the images that test by the template of those that train; also the fewest that trained."""
     kept: list[IntArray] = []
     first, second, fewest = np.zeros(len(present)), np.zeros(len(present)), len(present)
     for train, test in parts(split, len(present), groups):
-        one, other = present[train].mean(axis=0), absent[train].mean(axis=0)
-        template = _seen(one - other if signal is None else signal, power)
-        middle, spread = (one + other) / 2, _spread(template, present[train], absent[train])
+        template = expected(present[train], absent[train])
+        middle = (present[train].mean(axis=0) + absent[train].mean(axis=0)) / 2
+        spread = _spread(template, present[train], absent[train])
         for out, images in ((first, present), (second, absent)):
             out[test] = np.tensordot(images[test] - middle, template, 2) / spread
         kept.append(test)
@@ -121,6 +136,23 @@ def _scored(
     order = np.sort(np.concatenate(kept))
     named = None if groups is None else np.asarray(groups)[order]
     return Scores(first[order], second[order], named), fewest
+
+
+def _round(signal: Array) -> Array:
+    """Average around the middle, in rings one pixel wide with linear shares; 0 beyond the largest circle."""
+    rows, columns = signal.shape
+    y, x = (np.arange(n) - (n - 1) / 2 for n in signal.shape)
+    radius = np.hypot(y[:, None], x).ravel()
+    inner = np.floor(radius).astype(np.int64)
+    share = radius - inner
+    size = int(inner.max()) + 2
+    sums, weights = (
+        np.bincount(inner, (1 - share) * values, size) + np.bincount(inner + 1, share * values, size)
+        for values in (signal.ravel(), np.ones(signal.size))
+    )
+    profile = sums / np.maximum(weights, 1e-12)
+    profile[int(min(rows, columns) / 2) :] = 0.0
+    return np.asarray(np.interp(radius, np.arange(size), profile).reshape(signal.shape))
 
 
 def _seen(signal: Array, power: Array) -> Array:
