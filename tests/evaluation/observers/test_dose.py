@@ -23,13 +23,13 @@ def quantum_limited(rng: np.random.Generator, pairs: int = 120) -> list[DosePoin
 
 def test_known_dose_is_recovered_as_often_as_the_interval_says() -> None:
     rng = np.random.default_rng(1)
-    repeats, hits, values = 120, 0, []
+    repeats, hits, values = 100, 0, []
     for _ in range(repeats):
         denoised = DosePoint(0.1, reading(rng, 2.5 * 0.4**0.5))
-        found = equivalent_dose(quantum_limited(rng), denoised, rng, count=300)
+        found = equivalent_dose(quantum_limited(rng), denoised, rng, count=200)
         hits, values = hits + (0.4 in found.dose), [*values, found.dose.value]
-    # Three standard errors of a share of 0.95 in 120 are 0.06.
-    assert hits / repeats > 0.89
+    # Three standard errors of a share of 0.95 in 100 are 0.065.
+    assert hits / repeats > 0.88
     assert np.median(values) == pytest.approx(0.4, abs=0.04)
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from known_noise import SIDE, blob, coloured_power, noise
 
 from quell.errors import QuellError
 from quell.evaluation.observers.nonprewhitening import (
@@ -16,8 +17,6 @@ from quell.evaluation.observers.nonprewhitening import (
 )
 from quell.evaluation.observers.scores import d_prime
 from quell.noise.contracts import NoiseSpectrum
-
-from known_noise import SIDE, blob, coloured_power, noise
 
 NO_EYE = EyeFilter(0.0, 0.0)
 SPACING = (0.8, 0.8)
