@@ -72,7 +72,7 @@ def same_cases(readings: Sequence[Scores]) -> None:
 
 
 def _clustered(present: Array, absent: Array, groups: Array | np.ndarray) -> Array:
-    """Covariance of areas where the parts of a group are not independent (Obuchowski 1997, eq. 7-11).
+    """Covariance of areas where the parts of a group are not independent (Obuchowski 1997).
 
     Present and absent regions of one group come from different images, hence have no common part.
     """
@@ -97,7 +97,7 @@ def auc_interval(scores: Scores, level: float = 0.95) -> Interval:
     """Return the area under the curve and its interval.
 
     The variance is DeLong's, the interval symmetric on the logit scale, which keeps it within 0 and 1
-    and its coverage near areas of 1 (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.4).
+    and its coverage near areas of 1 (Pepe, The Statistical Evaluation of Medical Tests, 2003).
     Where all scores are in order and the variance is 0, the interval is that of Newcombe (Stat. Med.
     25:559, 2006, method 5).
     """

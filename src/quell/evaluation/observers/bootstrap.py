@@ -80,7 +80,7 @@ def bootstrap_interval(
     """Return a figure and its interval by the bootstrap, bias corrected and accelerated.
 
     Efron, J. Am. Stat. Assoc. 82:171, 1987; the acceleration by leaving out one case at a time, for
-    two samples as in Davison & Hinkley, Bootstrap Methods, 1997, eq. 5.24. Falls back to plain
+    two samples as in Davison & Hinkley, Bootstrap Methods, 1997, ch. 5. Falls back to plain
     percentiles where a figure is at the end of its range.
 
     Parameters

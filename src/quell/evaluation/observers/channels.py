@@ -83,7 +83,7 @@ def laguerre_gauss(
 
     ``u_j(r) = sqrt(2) / a * exp(-pi r^2 / a^2) * L_j(2 pi r^2 / a^2)``, j = 0 ... count - 1, orthonormal
     in the plane (Barrett et al., Proc. SPIE 3340:27, 1998; Gallas & Barrett, J. Opt. Soc. Am. A 20:1725,
-    2003, eq. 16).
+    2003).
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def gabor(
     """Build Gabor channels: bands of an octave, several directions, even and odd.
 
     ``exp(-4 ln 2 r^2 / w^2) * cos(2 pi f (x cos t + y sin t) + b)``, with f the middle of a band and
-    ``w = 4 ln 2 / (pi * width of the band)`` (Eckstein & Whiting, J. Opt. Soc. Am. A 13:1777, 1996;
-    Wunderlich & Noo, IEEE NSS-MIC 2008, p. 2705: four octaves, five directions, two phases).
+    ``w = 4 ln 2 / (pi * width of the band)`` (Wunderlich & Noo, IEEE Nucl. Sci.
+    Symp. Conf. Rec. 2008, p. 2705: four octaves, five directions, two phases).
 
     Parameters
     ----------

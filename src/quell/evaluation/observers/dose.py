@@ -139,7 +139,7 @@ def isotonic(values: Array) -> Array:
     """Return the nearest rising sequences, shape (n, points) as given (least squares).
 
     ``max over j <= i of min over k >= i of mean(y_j ... y_k)`` (Barlow et al., Statistical Inference
-    under Order Restrictions, 1972, sec. 1.4).
+    under Order Restrictions, 1972).
     """
     points = values.shape[1]
     sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)

@@ -26,7 +26,7 @@ class InternalNoise:
     where : str
         ``"channels"``: to the response of each channel, in proportion to its variance (Abbey & Barrett
         2001), which also changes the template. ``"decision"``: to the score (Zhang, Pham & Eckstein,
-        IEEE TMI 26:1012, 2007), which lowers d' by ``sqrt(1 + factor)``.
+        Med. Phys. 34:3312, 2007), which lowers d' by ``sqrt(1 + factor)``.
     level : float
         Standard deviation, in the units of the image, of white noise on every pixel that the reader adds
         whatever the image (equivalent input noise; Ahumada, J. Opt. Soc. Am. A 4:2372, 1987). It does not

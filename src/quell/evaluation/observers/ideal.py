@@ -19,7 +19,7 @@ def ideal_detectability(signal: Array, covariance: Array, channels: Channels | N
     """Return the d' of the Hotelling observer of a known signal in noise of known covariance.
 
     ``sqrt(s' K^-1 s)``; through channels U, ``sqrt(s' U (U' K U)^-1 U' s)`` (Barrett & Myers 2004,
-    eq. 13.59 and 14.21).
+    ch. 13 and 14).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def stationary_covariance(power: Array) -> Array:
 def spectral_detectability(signal: Array, power: Array) -> float:
     """Return the d' of the Hotelling observer in periodic noise: ``sqrt(mean(|S|^2 / power))``.
 
-    The prewhitening matched filter (Barrett & Myers 2004, eq. 13.72); `power` as in
+    The prewhitening matched filter (Barrett & Myers 2004, ch. 13); `power` as in
     `stationary_covariance`.
     """
     return math.sqrt(float((np.abs(np.fft.fft2(signal)) ** 2 / power).mean()))

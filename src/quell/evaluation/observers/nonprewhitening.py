@@ -177,7 +177,7 @@ def nonprewhitening_detectability(
     """Return the d' of the observer from a noise power spectrum and a transfer function, without images.
 
     ``d'^2 = (sum |S|^2 T^2 E^2)^2 / sum (|S|^2 T^2 E^4 N + |S|^2 T^2 E^2 N_i)``, sums over frequencies
-    times the area of a frequency cell (AAPM TG-233, 2019, sec. 5; Richard & Siewerdsen, Med. Phys.
+    times the area of a frequency cell (AAPM TG-233, 2019; Richard & Siewerdsen, Med. Phys.
     35:5043, 2008). It takes image and noise as linear and stationary, which a denoising network is not:
     compare it with `nonprewhitening_observer` before trusting it.
 

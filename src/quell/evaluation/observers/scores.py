@@ -87,7 +87,7 @@ def d_prime(scores: Scores) -> float:
     """Return the detectability: the distance of the mean scores over their standard deviation.
 
     ``d' = (mean(present) - mean(absent)) / sqrt((var(present) + var(absent)) / 2)`` (Barrett & Myers,
-    Foundations of Image Science, 2004, eq. 13.27), times the factor of Hedges (J. Educ. Stat. 6:107,
+    Foundations of Image Science, 2004, ch. 13), times the factor of Hedges (J. Educ. Stat. 6:107,
     1981) that takes away the upward bias of small samples.
 
     Returns
@@ -105,7 +105,7 @@ def d_prime(scores: Scores) -> float:
 
 
 def hedges_factor(freedom: int) -> float:
-    """Return what a standardised difference is to be multiplied by to be unbiased (Hedges 1981, eq. 6e)."""
+    """Return what a standardised difference is to be multiplied by to be unbiased (Hedges 1981)."""
     if freedom < 2:
         return 1.0
     log = math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)

@@ -84,7 +84,7 @@ def pairs_needed(channels: int, split: Split | None = None) -> int:
 
     The inverse of a covariance of p channels estimated from n images with and n without is too large by
     ``(2n - 2) / (2n - 2 - p - 1)`` in the mean (of an inverted Wishart matrix, Anderson, Multivariate
-    Statistical Analysis, 2003, lemma 7.7.1). The rule here: no more than `INFLATION` times, in every
+    Statistical Analysis, 2003, ch. 7). The rule here: no more than `INFLATION` times, in every
     part that trains, and at least 10 pairs to test.
 
     Parameters
@@ -117,7 +117,7 @@ def training_efficiency(detectability: float, channels: int, pairs: int) -> floa
 
     ``sqrt(d^2 / (d^2 + 2p/n) * (2n - p) / (2n))`` for p channels and n pairs: the first factor is the
     error of the mean difference, the second that of the covariance (Raudys & Jain, IEEE TPAMI 13:252,
-    1991, eq. 12, for the linear discriminant).
+    1991, for the linear discriminant).
 
     Parameters
     ----------
