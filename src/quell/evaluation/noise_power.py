@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -196,8 +197,8 @@ def variance(spectrum: NoiseSpectrum) -> float:
     return float(spectrum.power.sum() / (rows * dy * columns * dx))
 
 
-def _checked(pixels: FloatArray | Values, dimensions: int) -> FloatArray | Values:
-    stack: FloatArray | Values = np.asarray(pixels)
+def _checked(pixels: FloatArray | Values, dimensions: int) -> npt.NDArray[Any]:
+    stack = np.asarray(pixels)
     if stack.ndim != dimensions:
         raise QuellError(f"noise power needs stacks of slices, got an array of shape {stack.shape}")
     if not np.isfinite(stack).all():
