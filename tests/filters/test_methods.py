@@ -12,6 +12,7 @@ from scipy.signal import wiener
 
 from quell.errors import QuellError
 from quell.filters.anscombe import forward, inverse
+from quell.filters.bilateral import Bilateral
 from quell.filters.bm3d import power_at
 from quell.filters.butterworth import Butterworth
 from quell.filters.diffusion import AnisotropicDiffusion
@@ -40,6 +41,21 @@ def pixels(rng: np.random.Generator) -> np.ndarray:
 
 def test_the_gaussian_is_the_gaussian(pixels: np.ndarray) -> None:
     assert np.array_equal(Gaussian(1.3).apply(pixels, NOISE), gaussian_filter(pixels, 1.3, mode="reflect"))
+
+
+def test_a_bilateral_filter_that_sees_no_differences_is_the_gaussian(pixels: np.ndarray) -> None:
+    found = Bilateral(1.2, 1e6).apply(pixels, NOISE)
+    expected = gaussian_filter(pixels, 1.2, mode="reflect", radius=3)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_bilateral_filter_follows_its_definition(pixels: np.ndarray) -> None:
+    found = Bilateral(1.0, 2.0).apply(pixels, NOISE)
+    y, x = np.mgrid[-3:4, -3:4]
+    for row, column in ((40, 45), (40, 26), (20, 60)):
+        near = pixels[row - 3 : row + 4, column - 3 : column + 4]
+        weight = np.exp(-(y**2 + x**2) / 2 - (near - pixels[row, column]) ** 2 / (2 * 20.0**2))
+        assert found[row, column] == pytest.approx((weight * near).sum() / weight.sum())
 
 
 def test_a_median_takes_a_hot_pixel_and_leaves_a_straight_edge() -> None:

@@ -53,4 +53,5 @@ class NonLocalMeans(Filter):
             sigma=float(self.known),
             fast_mode=True,
         )
-        return filtered * noise.sigma
+        # It drops axes of length one.
+        return filtered.reshape(pixels.shape) * noise.sigma
