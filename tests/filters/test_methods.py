@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.signal import wiener
 
-from quell.errors import QuellError
+from quell.errors import InputError, QuellError
 from quell.filters.anscombe import forward, inverse
 from quell.filters.bilateral import Bilateral
 from quell.filters.bm3d import power_at
@@ -182,7 +183,7 @@ def test_bm3d_is_asked_for_in_its_own_terms(
         module = ModuleType(name)
         setattr(module, name, fake)
         monkeypatch.setitem(sys.modules, name, module)
-    image = Image((50 + 4 * rng.standard_normal((2, 40, 48))).astype(np.float32))
+    image = Image((50 + 4 * rng.standard_normal((2, 40, 48))).astype(np.float32), volume=True)
     spectrum = NoiseSpectrum(np.full((16, 16), 16.0), (1.0, 1.0), 3)
     estimate = NoiseEstimate(np.full((2, 5, 6), 4.0, np.float32), 8, spectrum)
     for name, noise in (("bm3d (sigma)", 1.0), ("bm3d (spectrum)", 40 * 48), ("bm4d (sigma)", 1.0)):
@@ -194,6 +195,11 @@ def test_bm3d_is_asked_for_in_its_own_terms(
         assert np.mean(calls[0][1]) == pytest.approx(noise)
     with pytest.raises(QuellError, match="needs an estimate of the noise spectrum"):
         find_filter("bm3d (spectrum)").denoise(image, sigma=4.0)
+    with pytest.raises(InputError, match="needs a volume"):
+        find_filter("bm4d (sigma)").denoise(replace(image, volume=False))
+    monkeypatch.setattr(sys.modules["bm3d"], "bm3d", lambda pixels, noise: np.no_longer_there)
+    with pytest.raises(QuellError, match="bm3d failed under NumPy"):
+        find_filter("bm3d (sigma)").denoise(image)
 
 
 def test_the_power_for_bm3d_is_that_of_the_noise(rng: np.random.Generator) -> None:

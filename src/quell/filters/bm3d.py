@@ -129,4 +129,8 @@ def _call(name: str, pixels: Pixels, noise: Any) -> Pixels:
             f"{name} is not installed. Its licence allows non-commercial use only, so it does not come with "
             f"Quell; where that suits you: pip install {name}"
         ) from error
-    return np.asarray(getattr(package, name)(pixels, noise), np.float64)
+    try:
+        return np.asarray(getattr(package, name)(pixels, noise), np.float64)
+    except (AttributeError, ValueError) as error:
+        # Too few pixels; or bm4d 4.2.5, which bm3d calls too, uses what NumPy 2.4 no longer has.
+        raise QuellError(f"{name} failed under NumPy {np.__version__}: {error}") from error

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from quell.errors import InputError
 from quell.filters.contracts import Filter, Setting
 from quell.filters.level import NoiseLevel, level_of
 from quell.image import FloatArray, Image
@@ -116,6 +117,8 @@ class ClassicalDenoiser:
 
         pieces: list[slice | int] = [*range(image.shape[0])]
         if self._method.facts.dimensions == 3:
+            if not image.volume or image.gaps:
+                raise InputError(image.name, f"{self._method.facts.name} needs a volume without gaps")
             pieces = [slice(0, image.shape[0])]
         with ThreadPoolExecutor(self._streams) as pool:
             list(pool.map(one, pieces))
