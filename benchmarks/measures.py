@@ -15,12 +15,13 @@ import time
 import numpy as np
 from scipy.stats import ncx2
 
-from quell.evaluation.noise_power import periodograms_of_regions, radial_spectrum
+from quell.evaluation.noise_power import periodograms_of_regions
 from quell.evaluation.noise_texture import mean_frequency
 from quell.evaluation.transfer import task_transfer
 from quell.filters.registry import find_filter, list_filters
 from quell.image import FloatArray, Image
 from quell.noise.contracts import NoiseSpectrum
+from quell.noise.measures import RadialSpectrum, radial
 from quell.noise.spectrum import colour, frequency_axes, normalised, ramp_spectrum
 
 SIDE = 512
@@ -30,6 +31,12 @@ def relative_power(side: int) -> FloatArray:
     """Return CT-like noise power in the order of an FFT, the same density at every side."""
     fy, fx = frequency_axes(side, side)
     return np.asarray(ramp_spectrum(np.hypot(fy, fx), 0.05, 0.2, 2.4), np.float32)
+
+
+def radial_spectrum(spectrum: NoiseSpectrum) -> RadialSpectrum:
+    """Return the radial curve without the ring at zero, which the detrending empties."""
+    curve = radial(spectrum)
+    return RadialSpectrum(curve.frequency[1:], curve.power[1:])
 
 
 def noise_power(slices: int, rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from quell.filters.denoiser import ClassicalDenoiser
 from quell.filters.registry import find_filter, list_filters
 from quell.image import Image, Modality
 from quell.noise.contracts import NoiseEstimate, NoiseSpectrum
+from quell.noise.estimation import estimate_noise
 
 NAMES = [facts.name for facts in list_filters()]
 EVERYTHING = [facts.name for facts in list_filters(installed=False)]
@@ -145,7 +146,7 @@ def test_unknown_methods_and_settings_are_told() -> None:
 
 def estimate_of(sigma: float) -> Callable[[Image], NoiseEstimate]:
     def estimate(image: Image) -> NoiseEstimate:
-        level = np.full((image.shape[0], 4, 4), sigma, np.float32)
+        level = np.full((image.shape[0], image.shape[1] // 8, image.shape[2] // 8), sigma, np.float32)
         power = np.full((32, 32), sigma**2)
         return NoiseEstimate(level, 8, NoiseSpectrum(power, (1.0, 1.0), 5))
 
@@ -165,6 +166,13 @@ def test_the_level_comes_from_the_caller_then_the_estimate_then_the_image(
     assert found.descriptor == pytest.approx(0, abs=1e-3) and found.pixels(1).shape == (96, 104)
     more = told.denoise(noisy).image.voxels.std()
     assert more < told.denoise(noisy, sigma=5.0).image.voxels.std()
+
+
+def test_the_estimate_of_quell_can_be_given(scene: Callable[[str], tuple[Image, Image]]) -> None:
+    _, noisy = scene("nlm")
+    found = find_filter("nlm", estimate=estimate_noise).denoise(noisy).noise
+    assert np.median(found.level) == pytest.approx(12, rel=0.1)
+    assert np.abs(found.descriptor).max() < 0.5
 
 
 def test_streams_do_not_change_the_result(scene: Callable[[str], tuple[Image, Image]]) -> None:

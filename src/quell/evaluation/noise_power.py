@@ -20,6 +20,7 @@ from quell.errors import QuellError
 from quell.evaluation.metrics.contracts import Values
 from quell.image import BoolArray, FloatArray
 from quell.noise.contracts import NoiseSpectrum
+from quell.noise.measures import radial
 
 SIDE = 64
 SMALLEST = 16
@@ -52,26 +53,12 @@ class Periodograms:
         return NoiseSpectrum(power, self.spacing, int(self.regions.sum()))
 
     def radial(self) -> tuple[Values, Values]:
-        """Return frequencies in 1/mm and the radial power of each group, (bins,) and (groups, bins)."""
-        side = self.power.shape[-1]
-        frequency, weights = _rings(side, self.spacing)
-        return frequency, self.power.reshape(-1, side * side) @ weights
+        """Return frequencies in 1/mm and the radial power of each group, (rings,) and (groups, rings).
 
-
-@dataclass(frozen=True, eq=False)
-class RadialSpectrum:
-    """A noise power spectrum averaged around the circle.
-
-    Attributes
-    ----------
-    frequency : ndarray of float64, shape (bins,)
-        1/mm, from one cycle per region to the Nyquist frequency of the larger pixel side.
-    power : ndarray of float64, shape (bins,)
-        units^2 mm^2.
-    """
-
-    frequency: Values
-    power: Values
+        The ring at zero, which the detrending emptied, is left out.
+        """
+        curves = [radial(NoiseSpectrum(power, self.spacing, 1)) for power in self.power]
+        return curves[0].frequency[1:], np.stack([curve.power[1:] for curve in curves])
 
 
 def periodograms_of_regions(
@@ -179,24 +166,6 @@ def sd_map(repeats: FloatArray | Values) -> Values:
     return np.asarray(np.std(repeats, axis=0, ddof=1, dtype=np.float64), np.float64)
 
 
-def radial_spectrum(spectrum: NoiseSpectrum) -> RadialSpectrum:
-    """Average a spectrum around the circle, in rings one frequency cell wide.
-
-    The zero frequency, which the detrending emptied, and the corners beyond the Nyquist frequency take no
-    part.
-    """
-    side = spectrum.power.shape[0]
-    frequency, weights = _rings(side, spectrum.spacing)
-    return RadialSpectrum(frequency, spectrum.power.ravel() @ weights)
-
-
-def variance(spectrum: NoiseSpectrum) -> float:
-    """Return the integral of a spectrum, which is the variance of the noise (Parseval)."""
-    rows, columns = spectrum.power.shape
-    dy, dx = spectrum.spacing
-    return float(spectrum.power.sum() / (rows * dy * columns * dx))
-
-
 def _checked(pixels: FloatArray | Values, dimensions: int) -> npt.NDArray[Any]:
     stack = np.asarray(pixels)
     if stack.ndim != dimensions:
@@ -253,17 +222,3 @@ def _taper(side: int) -> Values:
     fade = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)
     window = np.outer(fade, fade)
     return np.asarray(window / np.sqrt((window**2).mean()), np.float64)
-
-
-@lru_cache(maxsize=16)
-def _rings(side: int, spacing: tuple[float, float]) -> tuple[Values, Values]:
-    """Return the mean frequency of each ring and the weights (side^2, rings) that average over it."""
-    fy, fx = (np.fft.fftshift(np.fft.fftfreq(side, step)) for step in spacing)
-    radius = np.hypot(fy[:, None], fx).ravel()
-    width = 1 / (side * min(spacing))
-    index = np.rint(radius / width).astype(int)
-    used = (index > 0) & (radius <= 0.5 / max(spacing) + 1e-9)
-    rings = np.unique(index[used])
-    weights = np.stack([(index == ring) & used for ring in rings], axis=1).astype(np.float64)
-    weights /= weights.sum(axis=0)
-    return radius @ weights, weights

@@ -56,9 +56,14 @@ class TextureShift:
 
 
 def mean_frequency(frequency: Values, power: Values) -> float:
-    """Return the mean frequency of a radial spectrum, ``sum(f N(f)) / sum(N(f))`` (TG-233, f_av)."""
-    total = float(power.sum())
-    return float((frequency * power).sum()) / total if total > 0 else 0.0
+    """Return the mean frequency of a radial spectrum, ``sum(f N(f)) / sum(N(f))`` (TG-233, f_av).
+
+    Half of the last ring lies beyond the Nyquist frequency, as in `quell.noise.measures.first_moment`; the
+    ring at zero is not among the frequencies.
+    """
+    weighted = power * np.where(np.arange(len(power)) == len(power) - 1, 0.5, 1.0)
+    total = float(weighted.sum())
+    return float((frequency * weighted).sum()) / total if total > 0 else 0.0
 
 
 def peak_frequency(frequency: Values, power: Values) -> float:

@@ -10,8 +10,7 @@ from quell.errors import QuellError
 from quell.filters.contracts import Facts, Filter, Pixels
 from quell.filters.level import NoiseLevel
 from quell.image import Modality
-
-_LOWEST = 2 * np.sqrt(3 / 8)
+from quell.noise.anscombe import generalised_anscombe, inverse_anscombe
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Anscombe(Filter):
             inside,
             name=f"anscombe+{inside.name}",
             description=f"Under a variance-stabilising transform: {inside.description}",
-            source=f"Anscombe 1948; inverse of Mäkitalo and Foi 2011; inside: {inside.source}",
+            source=f"Anscombe 1948; inverse of Mäkitalo and Foi 2013; inside: {inside.source}",
             modalities=(Modality.NM, Modality.PT, Modality.XR),
             limits=(*inside.limits, "Right only where the variance follows the mean."),
         )
@@ -48,23 +47,7 @@ class Anscombe(Filter):
             raise QuellError("the Anscombe transform needs to know how many units one count makes")
         if pixels.min() < 0:
             raise QuellError("the Anscombe transform needs counts: the image has negative values")
-        stable = forward(pixels / gain)
+        stable = generalised_anscombe(pixels.astype(np.float32), gain, 0.0).astype(np.float64)
         level = NoiseLevel(1.0, 1 / float(np.median(stable)), 1.0, None)
-        return inverse(self.inner.apply(stable, level)) * gain
-
-
-def forward(counts: Pixels) -> Pixels:
-    """Return ``2 sqrt(x + 3/8)``, whose noise has a standard deviation of about 1 (Anscombe 1948)."""
-    return np.asarray(2 * np.sqrt(counts + 3 / 8), np.float64)
-
-
-def inverse(stable: Pixels) -> Pixels:
-    """Return the mean of the counts whose transform has a given mean.
-
-    Closed form of the exact unbiased inverse, Mäkitalo and Foi 2011 (IEEE TIP 20:2697). The plain inverse
-    ``(d / 2)^2 - 3/8`` comes out a quarter of a count too low.
-    """
-    d = np.maximum(stable, _LOWEST)
-    root = np.sqrt(3 / 2)
-    counts = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8
-    return np.asarray(np.maximum(counts, 0), np.float64)
+        filtered = self.inner.apply(stable, level)
+        return inverse_anscombe(filtered.astype(np.float32), gain, 0.0).astype(np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseEstimate, NoiseSpectrum
+from quell.noise.estimation import patient_level
 from quell.noise.flat import block_statistics, quiet_level
 
 _CT_BODY = -500.0
@@ -108,7 +109,8 @@ def level_of(image: Image, estimate: NoiseEstimate | None, sigma: float | None) 
     ----------
     image : Image
     estimate : NoiseEstimate or None
-        Measured by whoever calls; the median of its level is taken, and its spectrum.
+        Measured by whoever calls, as by `quell.noise.estimation.estimate_noise`; its median over the
+        patient is taken, and its spectrum.
     sigma : float or None
         The level where it is known; comes before the estimate.
 
@@ -123,7 +125,7 @@ def level_of(image: Image, estimate: NoiseEstimate | None, sigma: float | None) 
         raise InputError(image.name, f"a noise level is a positive number, got {sigma:g}")
     spectrum = estimate.spectrum if estimate is not None else None
     if sigma is None and estimate is not None and (estimate.level > 0).any():
-        sigma = float(np.median(estimate.level[estimate.level > 0]))
+        sigma = patient_level(image, estimate.level)
     counted = image.units == "counts"
     if sigma is not None:
         mean = typical(image)
