@@ -10,15 +10,18 @@ from quell.evaluation.metrics.statistics import bootstrap_mean, compare_paired, 
 
 
 @pytest.mark.parametrize("skewed", [False, True])
-def test_intervals_cover_the_truth_as_often_as_they_say(skewed: bool, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("number", [8, 40])
+def test_intervals_cover_the_truth_as_often_as_they_say(
+    number: int, skewed: bool, rng: np.random.Generator
+) -> None:
     trials, covered = 300, 0
     for seed in range(trials):
-        values = rng.exponential(size=40) if skewed else 1 + rng.standard_normal(40)
+        values = rng.exponential(size=number) if skewed else 1 + rng.standard_normal(number)
         found = bootstrap_mean(values, level=0.9, repeats=400, seed=seed)
         covered += found.low <= 1 <= found.high
-    # A share of 0.9 in 300 trials has a standard error of 0.017; BCa of 40 exponential values covers
-    # about 0.88 (Efron 1987), hence 0.9 - 0.02 - 3 * 0.017 at least.
-    assert 0.83 <= covered / trials <= 0.952
+    # A share of 0.9 in 300 trials has a standard error of 0.017; eight skewed values cover about 0.87.
+    # Three of these below 0.87, and above 0.9.
+    assert 0.82 <= covered / trials <= 0.952
 
 
 def test_slices_of_one_patient_are_not_taken_for_patients(rng: np.random.Generator) -> None:
