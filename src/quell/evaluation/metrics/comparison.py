@@ -248,12 +248,12 @@ def _judge_reference(
     if noisy is not None and not allowed:
         own, its = quiet_noise(reference, noisy)
         if own > _NOISIER * its:
-            told = _told(own, its, reference, noisy)
+            told = _told(own, its, reference)
             raise InputError(reference.name, f"the reference is noisier than the noisy image ({told})")
     own, its = quiet_noise(reference, test)
     if own <= _NOISIER * its:
         return ()
-    told = _told(own, its, reference, test)
+    told = _told(own, its, reference)
     if noisy is None and not allowed:
         raise InputError(
             reference.name,
@@ -291,6 +291,6 @@ def quiet_noise(one: Image, other: Image) -> tuple[float, float]:
     return float(own), float(its)
 
 
-def _told(own: float, its: float, reference: Image, other: Image) -> str:
+def _told(own: float, its: float, reference: Image) -> str:
     units = "" if reference.units == "arbitrary" else f" {reference.units}"
-    return f"{own:.3g} against {its:.3g}{units} in {other.name}"
+    return f"{own:.3g}{units} against {its:.3g}{units}"
