@@ -10,7 +10,7 @@ from quell.errors import QuellError
 from quell.filters.contracts import Facts, Filter, Pixels
 from quell.filters.level import NoiseLevel
 from quell.image import Modality
-from quell.noise.anscombe import generalised_anscombe, inverse_anscombe
+from quell.noise.detector.anscombe import generalised_anscombe, inverse_anscombe
 
 
 @dataclass(frozen=True)
