@@ -21,9 +21,12 @@ _SLICES = 24
 _FEWEST = 2
 _QUIET = 0.2
 _QUANTILE_OF_WHITE = 0.924
-_PLAIN = 1.5
+_ROUGH = 1.6
 _TRACE = 0.1
 _BELOW = 5.0
+_BLOCK = 8
+_BEST = 10
+_SPREAD = 1.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +54,12 @@ class PlainParts:
 def plain_parts(image: Image, noisier: Image | None = None) -> PlainParts | None:
     """Find squares of the patient that are plain.
 
-    A square counts if its standard deviation around a polynomial of second order is at most 1.5 times the
-    noise level of the quiet parts, and all of it shows the patient. Anatomy fainter than the noise
-    stays unseen: look in the quietest image there is.
+    Noise looks the same at every size; structure shows at large sizes first. So the standard deviation of a
+    square (around a polynomial of second order) is compared with the median of its 8 x 8 blocks (around
+    planes). Noise has one such ratio, about 1; it is taken from the smallest squares, as the tenth
+    percentile over the patient. Squares of any side count up to 1.1 times that, if they vary by no more
+    than 1.6 times the quiet parts do. Anatomy fainter than the noise stays unseen: look in the
+    quietest image there is.
 
     Parameters
     ----------
@@ -70,20 +76,41 @@ def plain_parts(image: Image, noisier: Image | None = None) -> PlainParts | None
     """
     depth = image.shape[0]
     slices = tuple(int(z) for z in np.unique(np.linspace(0, depth - 1, min(depth, _SLICES)).astype(int)))
-    level = _quiet(image, slices)
     trace = 0.0 if noisier is None else _TRACE * _quiet(noisier, slices)
-    most = max(_PLAIN * level, trace)
-    floor = foreground(image)[0] - _BELOW * level
+    level = _quiet(image, slices)
+    floor = foreground(image)[0]
+    every = {
+        side: [one for z in slices for one in _squares(image, z, side, floor, _BELOW * level)]
+        for side in SIDES
+    }
+    limit = _SPREAD * max(_ratio(every[SIDES[-1]], trace), 1.0)
     found = None
-    for side in SIDES:
-        corners = [
-            (z, y, x) for z in slices for y, x in _squares(image, z, side, most, floor, foreground(image)[0])
-        ]
+    for side, squares in every.items():
+        corners = [one.corner for one in squares if one.plain(limit, _ROUGH * level, trace)]
         if len(corners) >= _FEWEST:
             found = _parts(image, side, slices, corners)
         if len(corners) >= ENOUGH:
             return found
     return found
+
+
+@dataclass(frozen=True)
+class _Square:
+    """A square of the patient: its corner, its standard deviation, and the median one of its blocks."""
+
+    corner: tuple[int, int, int]
+    sd: float
+    blocks: float
+
+    def plain(self, limit: float, most: float, trace: float) -> bool:
+        """Whether it varies by less than a trace, or without structure."""
+        return self.sd <= trace or (self.sd <= most and self.sd <= limit * self.blocks)
+
+
+def _ratio(squares: list[_Square], trace: float) -> float:
+    """Return the ratio that noise has in an image, 1 where there is none."""
+    ratios = [one.sd / one.blocks for one in squares if one.sd > trace and one.blocks > 0]
+    return float(np.percentile(ratios, _BEST)) if ratios else 1.0
 
 
 def _parts(
@@ -104,23 +131,27 @@ def _quiet(image: Image, slices: tuple[int, ...]) -> float:
     return float(np.quantile(inside, _QUIET)) / _QUANTILE_OF_WHITE if inside.size else 0.0
 
 
-def _squares(
-    image: Image, z: int, side: int, most: float, lowest: float, floor: float
-) -> list[tuple[int, int]]:
-    rows, columns = image.shape[1:]
-    if min(rows, columns) < side:
+def _squares(image: Image, z: int, side: int, floor: float, below: float) -> list[_Square]:
+    """Return the squares of a slice that show nothing but the patient."""
+    if min(image.shape[1:]) < side:
         return []
     step = side // 2
-    pixels = image.voxels[z]
-    windows = _windows(pixels, side, step)
-    usable = (windows.min(axis=(2, 3)) > lowest) & (windows.mean(axis=(2, 3)) > floor)
+    windows = _windows(image.voxels[z], side, step)
+    usable = (windows.min(axis=(2, 3)) > floor - below) & (windows.mean(axis=(2, 3)) > floor)
     if image.padding is not None:
         usable &= ~_windows(image.padding[z], side, step).any(axis=(2, 3))
     places = np.argwhere(usable)
     if not len(places):
         return []
-    sd = _detrended(windows[usable].reshape(len(places), -1).astype(np.float64), side)
-    return [(int(y) * step, int(x) * step) for (y, x), s in zip(places, sd, strict=True) if 0 < s <= most]
+    chosen = windows[usable].astype(np.float64)
+    sd = _detrended(chosen.reshape(len(places), -1), side, 2)
+    count = side // _BLOCK
+    cut = chosen.reshape(len(places), count, _BLOCK, count, _BLOCK).swapaxes(2, 3)
+    blocks = _detrended(cut.reshape(-1, _BLOCK * _BLOCK), _BLOCK, 1).reshape(len(places), -1)
+    return [
+        _Square((z, int(y) * step, int(x) * step), float(s), float(b))
+        for (y, x), s, b in zip(places, sd, np.median(blocks, axis=1), strict=True)
+    ]
 
 
 def _windows(pixels: FloatArray | BoolArray, side: int, step: int) -> npt.NDArray[np.generic]:
@@ -128,10 +159,11 @@ def _windows(pixels: FloatArray | BoolArray, side: int, step: int) -> npt.NDArra
     return every[::step, ::step]
 
 
-def _detrended(squares: Values, side: int) -> Values:
+def _detrended(squares: Values, side: int, order: int) -> Values:
+    """Return the standard deviation of squares around polynomials, (n, side * side) to (n,)."""
     t = np.linspace(-1, 1, side)
     y, x = np.meshgrid(t, t, indexing="ij")
-    terms = np.stack([y**i * x**j for i in range(3) for j in range(3 - i)]).reshape(6, -1)
-    basis = np.linalg.qr(terms.T)[0]
+    terms = [y**i * x**j for i in range(order + 1) for j in range(order + 1 - i)]
+    basis = np.linalg.qr(np.stack(terms).reshape(len(terms), -1).T)[0]
     rest = squares - (squares @ basis) @ basis.T
-    return np.asarray(np.sqrt((rest**2).sum(axis=1) / (side**2 - 6)), np.float64)
+    return np.asarray(np.sqrt((rest**2).sum(axis=1) / (side**2 - len(terms))), np.float64)
