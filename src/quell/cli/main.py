@@ -17,6 +17,7 @@ from quell.cli.evaluate import evaluate
 from quell.cli.models import models
 from quell.cli.noise import noise
 from quell.cli.phantom import phantom
+from quell.cli.readers import readers
 from quell.cli.simulate import simulate
 from quell.errors import QuellError
 
@@ -63,6 +64,7 @@ app.command()(simulate)
 app.command()(phantom)
 app.command()(noise)
 app.command()(evaluate)
+app.add_typer(readers, name="readers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

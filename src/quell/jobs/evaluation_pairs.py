@@ -54,7 +54,13 @@ class Paired:
     passed_over: tuple[PassedOver, ...]
 
 
-def pair_studies(reference: Path | None, test: Path, noisy: Path | None, modality: Modality | None) -> Paired:
+def pair_studies(
+    reference: Path | None,
+    test: Path,
+    noisy: Path | None,
+    modality: Modality | None,
+    called: str = "reference study",
+) -> Paired:
     """Open studies and find the series that belong together.
 
     One series on each side is taken as it is: whether it fits is looked at later, and told exactly. Of
@@ -68,6 +74,8 @@ def pair_studies(reference: Path | None, test: Path, noisy: Path | None, modalit
     test : Path
     modality : Modality or None
         Of series whose format does not say it.
+    called : str
+        What messages call the first study.
 
     Raises
     ------
@@ -83,20 +91,21 @@ def pair_studies(reference: Path | None, test: Path, noisy: Path | None, modalit
     for role, others, path in (("noisy", low, noisy), ("reference", full, reference)):
         if path is None:
             continue
+        place = called if role == "reference" else "noisy study"
         found = links.partners(list(pairs.values()), others, path)
         for one in tests:
             if id(one) not in pairs:
                 continue
             if id(one) not in found:
                 del pairs[id(one)]
-                why = f"nothing in the {role} study has its shape, modality and geometry"
+                why = f"nothing in the {place} has its shape, modality and geometry"
                 left.append(PassedOver(one.name, why, error=True))
                 continue
             partner, how = found[id(one)]
             pairs[id(one)] = replace(pairs[id(one)], **{role: partner}, paired_by=how)
         taken = {id(partner) for partner, _ in found.values()}
         left += [
-            PassedOver(one.name, f"in the {role} study, without a partner among the tests")
+            PassedOver(one.name, f"in the {place}, without a partner in the other")
             for one in others
             if id(one) not in taken
         ]
