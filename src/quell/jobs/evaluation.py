@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from quell.jobs.evaluation_pairs import Pair, pair_studies
 from quell.jobs.evaluation_rows import rows_of
 from quell.machine import describe_machine
 from quell.noise.extras import need_scipy
+
+if TYPE_CHECKING:
+    from quell.formats.labels import LabelMap
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,17 @@ def run_evaluation(
         if source is not None and out is not None:
             check_paths(source, out)
     clock = _Clock()
+    regions = None
+    if chosen.regions is not None:
+        from quell.formats.labels import read_labels
+
+        regions = read_labels(chosen.regions)
     found = pair_studies(reference, test, noisy, chosen.modality)
     watch = progress or Silent()
     names = _distinct([pair.test.name for pair in found.pairs])
-    cases = tuple(_one(pair, name, chosen, watch) for pair, name in zip(found.pairs, names, strict=True))
+    cases = tuple(
+        _one(pair, name, regions, chosen, watch) for pair, name in zip(found.pairs, names, strict=True)
+    )
     return _finish(cases, found.passed_over, chosen, clock, out)
 
 
@@ -179,6 +189,9 @@ def _finish(
     out: Path | None,
 ) -> EvaluationRecord:
     done = [case for case in cases if case.status is Status.DONE]
+    if not done:
+        more = f" (and {len(cases) - 1} more cases failed)" if len(cases) > 1 else ""
+        raise QuellError(f"{cases[0].reason}{more}")
     record = EvaluationRecord(
         cases=cases,
         rows=rows_of(done, level=settings.level, seed=settings.seed),
@@ -190,20 +203,22 @@ def _finish(
         version=__version__,
         machine=describe_machine(),
     )
-    if out is not None and done:
+    if out is not None:
         from quell.evaluation.report.evaluation_html import write_evaluation
 
         write_evaluation(record, out)
     return record
 
 
-def _one(pair: Pair, name: str, settings: EvaluationSettings, watch: Progress) -> CaseRecord:
+def _one(
+    pair: Pair, name: str, regions: LabelMap | None, settings: EvaluationSettings, watch: Progress
+) -> CaseRecord:
     """Read and measure one case; what goes wrong with it is recorded."""
     record = _planned(pair, name)
     clock = time.perf_counter()
     watch.begin(record.name, record.shape[0])
     with surviving(pair.test.name, watch) as outcome:
-        trio = _read(pair, settings)
+        trio = _read(pair, regions)
         watch.advance("read", record.shape[0])
         record = measure_case(record, trio, settings)
         watch.advance("measure", record.shape[0])
@@ -213,7 +228,7 @@ def _one(pair: Pair, name: str, settings: EvaluationSettings, watch: Progress) -
     return replace(record, seconds=seconds)
 
 
-def _read(pair: Pair, settings: EvaluationSettings) -> Trio:
+def _read(pair: Pair, found: LabelMap | None) -> Trio:
     series = [one for one in (pair.test, pair.reference, pair.noisy) if one is not None]
     stated = next((one.modality for one in series if one.modality is not Modality.UNKNOWN), None)
 
@@ -227,10 +242,10 @@ def _read(pair: Pair, settings: EvaluationSettings) -> Trio:
     if test is None:
         raise QuellError("there is nothing to evaluate")
     regions: Labels | None = None
-    if settings.regions is not None:
-        from quell.formats.labels import laid_on, read_labels
+    if found is not None:
+        from quell.formats.labels import laid_on
 
-        regions = laid_on(read_labels(settings.regions), test.shape, test.geometry)
+        regions = laid_on(found, test.shape, test.geometry)
     return Trio(test, reference, noisy, regions)
 
 
