@@ -143,10 +143,11 @@ def test_names_from_headers_are_escaped(record: EvaluationRecord) -> None:
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
-    full, low, clean = three()
+    # Eight slices: of fewer, all ways to draw them are soon drawn.
+    sides = [np.stack(side) for side in zip(*((x[0] for x in three(k)) for k in range(8)), strict=True)]
+    full, low, clean = (side[:, 20:60] for side in sides)
     one, same, other = (
-        repr(quell.evaluate(full[:, :48], clean[:, :48], low[:, :48], modality="CT", seed=s).rows)
-        for s in (1, 1, 2)
+        repr(quell.evaluate(full, clean, low, modality="CT", seed=s).rows) for s in (1, 1, 2)
     )
     assert one == same and one != other
 
