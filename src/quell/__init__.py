@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from quell.image import Modality as Modality
     from quell.jobs.denoising import JobSettings as JobSettings
     from quell.jobs.denoising import run_job as run_job
+    from quell.jobs.evaluation import EvaluationSettings as EvaluationSettings
+    from quell.jobs.evaluation import evaluate as evaluate
+    from quell.jobs.evaluation import run_evaluation as run_evaluation
     from quell.jobs.noise_survey import SurveySettings as SurveySettings
     from quell.jobs.noise_survey import measure_noise as measure_noise
     from quell.jobs.simulation import SimulationSettings as SimulationSettings
@@ -33,12 +36,16 @@ _HOMES = {
     "run_simulation": "quell.jobs.simulation",
     "simulate": "quell.api",
     "SimulationSettings": "quell.jobs.simulation",
+    "evaluate": "quell.jobs.evaluation",
+    "EvaluationSettings": "quell.jobs.evaluation",
+    "run_evaluation": "quell.jobs.evaluation",
     "SurveySettings": "quell.jobs.noise_survey",
     "measure_noise": "quell.jobs.noise_survey",
     "list_cards": "quell.models.registry",
 }
 
 __all__ = [
+    "EvaluationSettings",
     "Image",
     "JobSettings",
     "Modality",
@@ -46,9 +53,11 @@ __all__ = [
     "SurveySettings",
     "__version__",
     "denoise",
+    "evaluate",
     "list_cards",
     "measure_noise",
     "read",
+    "run_evaluation",
     "run_job",
     "run_simulation",
     "simulate",

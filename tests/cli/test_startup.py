@@ -42,7 +42,10 @@ def loaded_by(*arguments: str) -> set[str]:
     [
         ("--help",),
         ("--version",),
-        *((command, "--help") for command in ("denoise", "simulate", "noise", "phantom", "demo")),
+        *(
+            (command, "--help")
+            for command in ("denoise", "simulate", "noise", "phantom", "demo", "evaluate", "readers")
+        ),
     ],
 )
 def test_help_loads_neither_numpy_nor_rich(arguments: tuple[str, ...]) -> None:

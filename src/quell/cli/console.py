@@ -94,6 +94,14 @@ def print_simulation_plan(record: StudyRecord) -> None:
     print("Dry run: nothing was written.")
 
 
+def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table."""
+    table = _table(*headings)
+    for row in rows:
+        _add(table, *row)
+    _print_table(table)
+
+
 def common_folder(files: Iterable[Path]) -> Path | None:
     """Return the folder that holds all `files`, or None where there is none."""
     folders = [str(file.parent) for file in files]

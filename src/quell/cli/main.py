@@ -13,9 +13,11 @@ import typer
 from quell.cli import console
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
+from quell.cli.evaluate import evaluate
 from quell.cli.models import models
 from quell.cli.noise import noise
 from quell.cli.phantom import phantom
+from quell.cli.readers import readers
 from quell.cli.simulate import simulate
 from quell.errors import QuellError
 
@@ -61,6 +63,8 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(phantom)
 app.command()(noise)
+app.command()(evaluate)
+app.add_typer(readers, name="readers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ _LABELS = {
     "estimate": "estimating noise",
     "network": "denoising",
     "simulate": "adding noise",
+    "measure": "measuring",
     "write": "writing",
 }
 

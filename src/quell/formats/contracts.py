@@ -33,6 +33,12 @@ class Purpose(str, Enum):
     DENOISE = "denoised"
     SIMULATE = "simulated from"
     MEASURE = "measured"
+    EVALUATE = "evaluated"
+
+    @property
+    def takes_denoised(self) -> bool:
+        """Whether what Quell denoised is wanted: it is judged, but never denoised again."""
+        return self is Purpose.EVALUATE
 
     @property
     def takes_projections(self) -> bool:

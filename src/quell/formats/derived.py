@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from quell.formats.contracts import Origin, OutputKind, Simulation
-from quell.formats.source import Source
+from quell.formats.source import Source, UnsuitableError
 
 MARK = "Quell"
 """Stands in the header of all that Quell writes, so that no derived image is taken for a source."""
 WRITTEN_BY_QUELL = "written by Quell: denoised already, a residual or a noise map"
+NO_IMAGE = "written by Quell: a residual or a noise map, not an image"
 
 _ENDINGS = {
     OutputKind.DENOISED: "denoised",
@@ -20,6 +21,7 @@ _ENDINGS = {
 }
 _SOURCE_LIKE = ("simulated", "phantom")
 _MADE = re.compile(rf"{MARK} (?!{'|'.join(_SOURCE_LIKE)})")
+_DENOISED = re.compile(rf"{MARK} (?:\S+ )?{OutputKind.DENOISED.value}\b")
 _SIMULATED = re.compile(rf"{MARK} ({'|'.join(_SOURCE_LIKE)})")
 SIMULATED_NOTE = "simulated by Quell: no examination of a patient looked like this"
 
@@ -30,6 +32,20 @@ def is_made(text: str) -> bool:
     A simulated image is there to be denoised; what comes of it is not.
     """
     return _MADE.search(text) is not None
+
+
+def refuse_made(text: str, denoised: bool = False) -> None:
+    """Raise UnsuitableError if a line of a header says that Quell made the image, and not by simulation.
+
+    Parameters
+    ----------
+    text : str
+    denoised : bool
+        Let denoised images pass; residuals and noise maps never do.
+    """
+    if not is_made(text) or (denoised and _DENOISED.search(text)):
+        return
+    raise UnsuitableError(NO_IMAGE if denoised else WRITTEN_BY_QUELL)
 
 
 def is_simulated(text: str) -> bool:

@@ -17,11 +17,10 @@ from quell.formats.atomic import atomic_file
 from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.derived import (
     SIMULATED_NOTE,
-    WRITTEN_BY_QUELL,
     derived_path,
     described,
-    is_made,
     is_simulated,
+    refuse_made,
 )
 from quell.formats.guess import (
     Stated,
@@ -40,7 +39,7 @@ from quell.formats.metaimage_header import (
     shape_of,
     stored_of,
 )
-from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_claim
+from quell.formats.source import READ_ERRORS, Source, check_claim
 from quell.formats.voxels import (
     Readable,
     Stored,
@@ -52,7 +51,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import Acquisition, FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Geometry, Image, Modality
 
 _SAMPLE = 2**20
 _BLOCK = 2**20
@@ -118,6 +117,11 @@ class MetaImageSeries:
     def _compressed(self) -> bool:
         return self.header.flag("CompressedData")
 
+    @property
+    def geometry(self) -> Geometry:
+        """Where the voxels lie, from the header."""
+        return geometry_of(self.header)
+
     def read(self) -> Image:
         """Decode the voxels; volumes over time follow one another along z.
 
@@ -135,7 +139,7 @@ class MetaImageSeries:
             voxels=voxels,
             modality=self.modality,
             units=units_for(self.modality, self.units),
-            geometry=geometry_of(self.header),
+            geometry=self.geometry,
             padding=padding_of(voxels, self.modality),
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
@@ -226,10 +230,16 @@ class _Inflating:
         return b""
 
 
-def open_metaimage(source: Source) -> MetaImageSeries:
+def open_metaimage(source: Source, denoised: bool = False) -> MetaImageSeries:
     """Read the header of a MetaImage.
 
     Voxels are looked at (the first MiB) only where header, sidecar and name leave the modality open.
+
+    Parameters
+    ----------
+    source : Source
+    denoised : bool
+        Open what Quell denoised, too.
 
     Raises
     ------
@@ -243,8 +253,7 @@ def open_metaimage(source: Source) -> MetaImageSeries:
             header = read_header(file, source)
     except OSError as error:
         raise source.error(f"cannot be read: {error.strerror}") from error
-    if is_made(header.text("Comment")):
-        raise UnsuitableError(WRITTEN_BY_QUELL)
+    refuse_made(header.text("Comment"), denoised)
     check_kind(header)
     grid = shape_of(header, source)
     stored = stored_of(header, source)

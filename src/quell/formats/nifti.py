@@ -21,12 +21,11 @@ from quell.formats.atomic import atomic_file
 from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.derived import (
     SIMULATED_NOTE,
-    WRITTEN_BY_QUELL,
     derived_path,
     described,
     described_shortly,
-    is_made,
     is_simulated,
+    refuse_made,
 )
 from quell.formats.guess import (
     Stated,
@@ -37,7 +36,7 @@ from quell.formats.guess import (
     units_for,
 )
 from quell.formats.nifti_header import NiftiHeader, derived_header, geometry_of, parse_header
-from quell.formats.source import READ_ERRORS, Source, UnsuitableError, check_claim
+from quell.formats.source import READ_ERRORS, Source, check_claim
 from quell.formats.voxels import (
     Stored,
     bits_of,
@@ -48,7 +47,7 @@ from quell.formats.voxels import (
     rounding_warnings,
     write_voxels,
 )
-from quell.image import Acquisition, FloatArray, Image, Modality
+from quell.image import Acquisition, FloatArray, Geometry, Image, Modality
 
 _SAMPLE = 2**20
 _EXTENSION_LIMIT = 64 * 2**20
@@ -107,6 +106,11 @@ class NiftiSeries:
         t, z, y, x = self.header.shape
         return t * z, y, x
 
+    @property
+    def geometry(self) -> Geometry:
+        """Where the voxels lie, from the header."""
+        return geometry_of(self.header)
+
     def read(self) -> Image:
         """Decode the voxels; volumes over time follow one another along z.
 
@@ -123,7 +127,7 @@ class NiftiSeries:
             voxels=voxels,
             modality=self.modality,
             units=units_for(self.modality, self.units),
-            geometry=geometry_of(self.header),
+            geometry=self.geometry,
             padding=padding_of(voxels, self.modality),
             volume=z > 1,
             gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
@@ -178,7 +182,7 @@ class NiftiSeries:
         room = self.header.offset if self.header.single else self.source.size
         if not size + 4 < room <= _EXTENSION_LIMIT:
             return b""
-        with _open(self.source) as stream:
+        with open_stream(self.source) as stream:
             block = read_exactly(stream, room, self.source)[size:]
         return _well_formed(block, self.header.raw.endianness)
 
@@ -194,10 +198,16 @@ def _well_formed(block: bytes, order: str) -> bytes:
     return block[4:end]
 
 
-def open_nifti(source: Source) -> NiftiSeries:
+def open_nifti(source: Source, denoised: bool = False) -> NiftiSeries:
     """Read the header of a NIfTI file.
 
     Voxels are looked at (the first MiB) only where sidecar, name and header leave the modality open.
+
+    Parameters
+    ----------
+    source : Source
+    denoised : bool
+        Open what Quell denoised, too.
 
     Raises
     ------
@@ -206,12 +216,11 @@ def open_nifti(source: Source) -> NiftiSeries:
     UnsuitableError
         If it is intact but no grey-scale image: colour, complex, vectors, labels, phase.
     """
-    with _open(source) as stream:
+    with open_stream(source) as stream:
         header = parse_header(stream.read(max(540, 352)), source)
-    if is_made(header.description):
-        raise UnsuitableError(WRITTEN_BY_QUELL)
+    refuse_made(header.description, denoised)
     known = stated(source)
-    data = source if header.single else _data_of(source)
+    data = source if header.single else data_of(source)
     t, z, y, x = header.shape
     compressed = _is_gzip(data)
     available = data.size if compressed else max(data.size - header.offset, 0)
@@ -248,7 +257,7 @@ def _guessed(header: NiftiHeader, data: Source, units: str) -> Stated:
     return Stated(units=units)
 
 
-def _data_of(source: Source) -> Source:
+def data_of(source: Source) -> Source:
     """Return the ``.img`` of a ``.hdr``."""
     stem = source.name
     for suffix in (".gz", ".hdr", ".HDR"):
@@ -269,7 +278,7 @@ def _is_gzip(source: Source) -> bool:
 
 
 @contextmanager
-def _open(source: Source) -> Iterator[BinaryIO]:
+def open_stream(source: Source) -> Iterator[BinaryIO]:
     """Open a file, through gzip where its first bytes say so."""
     try:
         with source.path.open("rb") as file:
@@ -283,7 +292,7 @@ def _open(source: Source) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _voxel_stream(data: Source, header: NiftiHeader) -> Iterator[BinaryIO]:
-    with _open(data) as stream:
+    with open_stream(data) as stream:
         stream.seek(header.offset)
         yield stream
 

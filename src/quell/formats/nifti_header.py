@@ -66,8 +66,15 @@ class NiftiHeader:
         return bytes(self.raw["descrip"].tobytes()).split(b"\0")[0].decode("latin-1")
 
 
-def parse_header(block: bytes, source: Source) -> NiftiHeader:
+def parse_header(block: bytes, source: Source, labels: bool = False) -> NiftiHeader:
     """Read and check a header.
+
+    Parameters
+    ----------
+    block : bytes
+    source : Source
+    labels : bool
+        Let maps of labels pass.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def parse_header(block: bytes, source: Source) -> NiftiHeader:
     """
     raw = _structured(block, source)
     single = bytes(raw["magic"].tobytes()).startswith(b"n+")
-    if int(raw["intent_code"]) == _LABELS:
+    if int(raw["intent_code"]) == _LABELS and not labels:
         raise UnsuitableError("a label map, by its intent code")
     stored = _stored(raw, source)
     shape = _shape(raw, source)

@@ -127,7 +127,7 @@ def _study(
     if files.dicom:
         series += _dicom(files, root, passed, purpose)
     for source, kind in _distinct(files.of_door):
-        opened = _opened(source, kind, passed)
+        opened = _opened(source, kind, passed, purpose)
         if opened is not None:
             series.append(opened)
             used.update(opened.files)
@@ -174,7 +174,7 @@ def _dicom(files: _Sorted, root: Path, passed: list[PassedOver], purpose: Purpos
     from quell.formats.dicom.discover import find_series
 
     paths = [source.path for source in files.dicom]
-    found = find_series(paths, root, projections=purpose.takes_projections)
+    found = find_series(paths, root, projections=purpose.takes_projections, denoised=purpose.takes_denoised)
     # Members of an archive lie under other names than their own.
     names = {source.path.name: source.name for source in files.dicom if source.members is not None}
     passed += [replace(item, what=names.get(item.what, item.what)) for item in found.passed_over]
@@ -191,28 +191,28 @@ class _FileSeries(Series, Protocol):
         """The files that it is made of."""
 
 
-def _through_door(source: Source, kind: Kind) -> _FileSeries:
+def _through_door(source: Source, kind: Kind, denoised: bool) -> _FileSeries:
     """Open a file of a kind; the libraries of the other kinds are not loaded."""
     if kind is Kind.NIFTI:
         from quell.formats.nifti import open_nifti
 
-        return open_nifti(source)
+        return open_nifti(source, denoised)
     if kind is Kind.METAIMAGE:
         from quell.formats.metaimage import open_metaimage
 
-        return open_metaimage(source)
+        return open_metaimage(source, denoised)
     if kind is Kind.TIFF:
         from quell.formats.tiff import open_tiff
 
-        return open_tiff(source)
+        return open_tiff(source, denoised)
     from quell.formats.raster import open_jpeg, open_png
 
-    return open_png(source) if kind is Kind.PNG else open_jpeg(source)
+    return open_png(source, denoised) if kind is Kind.PNG else open_jpeg(source)
 
 
-def _opened(source: Source, kind: Kind, passed: list[PassedOver]) -> _FileSeries | None:
+def _opened(source: Source, kind: Kind, passed: list[PassedOver], purpose: Purpose) -> _FileSeries | None:
     try:
-        return _through_door(source, kind)
+        return _through_door(source, kind, purpose.takes_denoised)
     except UnsuitableError as error:
         passed.append(PassedOver(source.name, str(error)))
     except InputError as error:

@@ -23,11 +23,10 @@ from quell.formats.atomic import atomic_file
 from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.derived import (
     SIMULATED_NOTE,
-    WRITTEN_BY_QUELL,
     derived_path,
     described,
-    is_made,
     is_simulated,
+    refuse_made,
 )
 from quell.formats.guess import modality_note, stated
 from quell.formats.png_chunks import PngHeader, kept_chunks, read_header, software, with_chunks
@@ -162,8 +161,14 @@ class RasterSeries:
         return with_chunks(buffer.getvalue(), chunks, note)
 
 
-def open_png(source: Source) -> RasterSeries:
+def open_png(source: Source, denoised: bool = False) -> RasterSeries:
     """Read the header of a PNG file; one in RGB is decoded to see whether it is grey.
+
+    Parameters
+    ----------
+    source : Source
+    denoised : bool
+        Open what Quell denoised, too.
 
     Raises
     ------
@@ -181,8 +186,7 @@ def open_png(source: Source) -> RasterSeries:
     check_claim(
         source, header.width * header.height * header.channels * header.depth // 8, len(content), True
     )
-    if is_made(software(content)):
-        raise UnsuitableError(WRITTEN_BY_QUELL)
+    refuse_made(software(content), denoised)
     with _opened(content, source) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise UnsuitableError("an animation")

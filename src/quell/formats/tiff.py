@@ -18,11 +18,10 @@ from quell.formats.atomic import atomic_file
 from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
 from quell.formats.derived import (
     SIMULATED_NOTE,
-    WRITTEN_BY_QUELL,
     derived_path,
     described,
-    is_made,
     is_simulated,
+    refuse_made,
 )
 from quell.formats.guess import modality_note, stated
 from quell.formats.raster import MAX_PIXELS, PILLOW_ERRORS
@@ -186,8 +185,14 @@ class TiffSeries:
             yield PageOut(pixels.tobytes(), frame.shape[1], frame.shape[0], bits, floating, tags)
 
 
-def open_tiff(source: Source) -> TiffSeries:
+def open_tiff(source: Source, denoised: bool = False) -> TiffSeries:
     """Read the directories of a TIFF file.
+
+    Parameters
+    ----------
+    source : Source
+    denoised : bool
+        Open what Quell denoised, too.
 
     Raises
     ------
@@ -201,8 +206,7 @@ def open_tiff(source: Source) -> TiffSeries:
             pages = read_pages(file, source)
     except OSError as error:
         raise source.error(f"cannot be read: {error.strerror}") from error
-    if is_made(pages[0].text(SOFTWARE)):
-        raise UnsuitableError(WRITTEN_BY_QUELL)
+    refuse_made(pages[0].text(SOFTWARE), denoised)
     _refuse_kinds(pages)
     _check_sizes(pages, source)
     known = stated(source)

@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEG
 from quell.formats.derived import SIMULATED_NOTE
 from quell.formats.dicom import tags
 from quell.formats.dicom.functional import is_enhanced, macro
-from quell.formats.dicom.origin import is_simulated, made_by_quell
+from quell.formats.dicom.origin import is_denoised, is_simulated, made_by_quell
 from quell.image import Modality
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -109,7 +109,7 @@ def modality_of(header: Dataset) -> Modality:
     return _MODALITIES.get(sop_class, Modality.UNKNOWN)
 
 
-def header_reason(header: Dataset, projections: bool = False) -> str | None:
+def header_reason(header: Dataset, projections: bool = False, denoised: bool = False) -> str | None:
     """Return why an object is passed over as a whole, or None if it is denoised.
 
     Parameters
@@ -117,6 +117,8 @@ def header_reason(header: Dataset, projections: bool = False) -> str | None:
     header : pydicom.Dataset
     projections : bool
         Let raw projections of SPECT pass.
+    denoised : bool
+        Let what Quell denoised pass.
     """
     sop_class = tags.uid(header, "SOPClassUID")
     modality = modality_of(header)
@@ -124,7 +126,7 @@ def header_reason(header: Dataset, projections: bool = False) -> str | None:
         return "a secondary capture (a screen, not a measurement)"
     if modality is Modality.UNKNOWN:
         return class_reason(sop_class) or "not an image of a kind that is denoised"
-    if made_by_quell(header):
+    if made_by_quell(header) and not (denoised and is_denoised(header)):
         return "made by Quell already"
     if tags.word(header, "Modality") == "MG":
         return "mammograms are not denoised: no evidence that it is safe"

@@ -42,10 +42,13 @@ class Collection:
         Number of damaged files for each Series Instance UID.
     projections : bool
         Whether raw projections of SPECT are taken.
+    denoised : bool
+        Whether what Quell denoised is taken.
     """
 
     root: Path
     projections: bool = False
+    denoised: bool = False
     images: list[Instance] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     passed: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
@@ -62,9 +65,11 @@ class Collection:
         )
 
 
-def collect(files: Iterable[Path], root: Path, projections: bool = False) -> Collection:
+def collect(
+    files: Iterable[Path], root: Path, projections: bool = False, denoised: bool = False
+) -> Collection:
     """Read the headers of files and sort them; in the order of their paths."""
-    collection = Collection(root, projections)
+    collection = Collection(root, projections, denoised)
     for path in sorted(files):
         try:
             _collect_file(path, collection)
@@ -96,14 +101,14 @@ def _collect_file(path: Path, collection: Collection) -> None:
         collection.passed[class_name(start.sop_class), reason, False] += 1
         return
     instance = read_instance(path, start)
-    reason = _reason(instance, collection.projections)
+    reason = _reason(instance, collection)
     if reason is not None:
         collection.passed[series_label(instance), reason, False] += 1
         return
     _collect_image(instance, collection)
 
 
-def _reason(instance: Instance, projections: bool) -> str | None:
+def _reason(instance: Instance, collection: Collection) -> str | None:
     """Return why an object is rightly left alone, or None."""
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
         uid = tags.uid(instance.header, keyword)
@@ -111,7 +116,7 @@ def _reason(instance: Instance, projections: bool) -> str | None:
             raise InputError(instance.path, f"{keyword} is missing")
         if not uid.isascii() or len(uid) > _LONGEST_UID:
             raise InputError(instance.path, f"{keyword} is no identifier")
-    return header_reason(instance.header, projections)
+    return header_reason(instance.header, collection.projections, collection.denoised)
 
 
 def _frames_reason(header: Dataset, frames: int) -> str | None:

@@ -33,7 +33,9 @@ class Found:
     others: tuple[Path, ...]
 
 
-def find_series(files: Sequence[Path], root: Path, projections: bool = False) -> Found:
+def find_series(
+    files: Sequence[Path], root: Path, projections: bool = False, denoised: bool = False
+) -> Found:
     """Group DICOM files into stacks that can be denoised.
 
     Only headers are read, except of colour images (to see whether they are grey in fact) and of
@@ -48,9 +50,11 @@ def find_series(files: Sequence[Path], root: Path, projections: bool = False) ->
         The folder that the user named; messages name files relative to it.
     projections : bool
         Take raw projections of SPECT too, which are not denoised.
+    denoised : bool
+        Take what Quell denoised, too.
     """
     with quiet():
-        collection = collect(files, root, projections)
+        collection = collect(files, root, projections, denoised)
         unique = distinct(collection.images)
         for image in unique.conflicts:
             collection.add_damaged(image.path, "has the identifier of another image and other pixels")

@@ -8,6 +8,7 @@ from quell.formats.dicom import tags
 
 SIMULATOR = "Quell simulation"
 """What simulated images name as the equipment that made them."""
+_NO_IMAGES = {("DCM", "113062"), ("99QUELL", "NOISE_MAP")}
 _SIMULATED_CODES = {"SIMULATED_DOSE", "TEST_OBJECT"}
 
 
@@ -19,6 +20,20 @@ def made_by_quell(header: Dataset) -> bool:
     codes = {tags.word(code, "CodeValue") for code in _quell_codes(header)}
     names = [name for name in _quell_equipment(header) if not name.startswith(SIMULATOR.upper())]
     return bool(codes - _SIMULATED_CODES or names)
+
+
+def is_denoised(header: Dataset) -> bool:
+    """Whether an image is what Quell's denoising left, and no residual or noise map."""
+    steps = [header]
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in tags.items(header, groups):
+            steps += tags.items(group, "DerivationImageSequence")
+    codes = {
+        (tags.word(code, "CodingSchemeDesignator"), tags.word(code, "CodeValue"))
+        for step in steps
+        for code in tags.items(step, "DerivationCodeSequence")
+    }
+    return ("99QUELL", "DENOISE") in codes and not codes & _NO_IMAGES
 
 
 def is_simulated(header: Dataset) -> bool:
