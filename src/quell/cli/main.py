@@ -13,6 +13,7 @@ import typer
 from quell.cli import console
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
+from quell.cli.evidence import evidence
 from quell.cli.models import models
 from quell.cli.noise import noise
 from quell.cli.phantom import phantom
@@ -61,6 +62,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(phantom)
 app.command()(noise)
+app.command()(evidence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
