@@ -37,9 +37,7 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the report; m
 Quick = Annotated[bool, typer.Option("--quick", help="Few realisations: a first look, wide intervals.")]
 Pairs = Annotated[
     int | None,
-    typer.Option(
-        min=1, metavar="N", help="Pairs of regions for each signal and dose.", show_default=False
-    ),
+    typer.Option(min=1, metavar="N", help="Pairs of regions for each signal and dose.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives the same images.")]
 

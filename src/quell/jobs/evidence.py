@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -185,8 +184,9 @@ def load_object(words: str) -> Denoiser:
     module, colon, name = words.partition(":")
     if not (module and colon and name):
         raise QuellError(f"a denoiser is named as module:object, got {words!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):

@@ -10,7 +10,17 @@ import numpy as np
 
 from quell.errors import QuellError
 from quell.evaluation.evidence.plan import Lesions
-from quell.evaluation.evidence.record import Cell, Column, Curve, Plot, Quantity, Reading, Section, Shown, Table
+from quell.evaluation.evidence.record import (
+    Cell,
+    Column,
+    Curve,
+    Plot,
+    Quantity,
+    Reading,
+    Section,
+    Shown,
+    Table,
+)
 from quell.evaluation.evidence.showing import centred, picture
 from quell.evaluation.evidence.subject import Subject
 from quell.evaluation.lesion_survival import LesionStudy, lesion_study
@@ -25,17 +35,17 @@ _TRIES = 20
 READINGS = (
     Reading(
         "Recovery",
-        "Share of the contrast of a lesion that is left, by a matched filter, in drawn anatomy with and without "
-        "the lesion under the same noise. 1 is all of it; below one half the lesion counts as lost. This is the "
-        "mean over such lesions, with an interval over them; it says nothing of whether they can be told from "
-        "noise, which the detection section does. The anatomy is drawn, not real.",
+        "Share of the contrast of a lesion that is left, by a matched filter, in drawn anatomy with and "
+        "without the lesion under the same noise. 1 is all of it; below one half the lesion counts as lost. "
+        "This is the mean over such lesions, with an interval over them; it says nothing of whether they "
+        "can be told from noise, which the detection section does. The anatomy is drawn, not real.",
         "contrast recovery as in NEMA NU 2; lesion insertion as FDA reviews ask for it (Myers 2015)",
     ),
     Reading(
         "False structures",
         "Spots like a small lesion, beyond the given contrast, where nothing was put, in one litre. Before "
-        "denoising all are noise and look like it. What is left of them in a smooth image looks like a finding. "
-        "Fewer is better; more than before would mean that the denoiser makes structure.",
+        "denoising all are noise and look like it. What is left of them in a smooth image looks like a "
+        "finding. Fewer is better; more than before would mean that the denoiser makes structure.",
         "matched filter on the difference to the quiet original",
     ),
 )
@@ -57,7 +67,10 @@ def lesion_section(subject: Subject) -> Section:
     """Put lesions into anatomies, lower the dose, denoise, and look for them and for others."""
     kinds = subject.plan.lesions
     if kinds is None:
-        note = f"Not measured for {subject.plan.modality.value}: no anatomy in which a lesion of known contrast means something is planned."
+        note = (
+            f"Not measured for {subject.plan.modality.value}: no anatomy in which a lesion of known contrast "
+            "means something is planned."
+        )
         return Section("lesions", "Lesions in anatomy", notes=(note,))
     try:
         studies = _studies(subject, kinds)
@@ -110,7 +123,12 @@ def _patient(subject: Subject, kinds: Lesions, number: int) -> tuple[Image, _Red
         rng = subject.rng(9, number, attempt)
         try:
             lesions = spread_lesions(
-                made.truth, kinds.diameters_mm, kinds.contrasts, rng, allowed=_tissue(made.truth, kinds), apart=2.0
+                made.truth,
+                kinds.diameters_mm,
+                kinds.contrasts,
+                rng,
+                allowed=_tissue(made.truth, kinds),
+                apart=2.0,
             )
         except QuellError:
             continue

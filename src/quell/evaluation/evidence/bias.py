@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from quell.evaluation.evidence.record import Cell, Check, Column, Quantity, Reading, Section, Table, at_most
+from quell.evaluation.evidence.record import (
+    Cell,
+    Check,
+    Column,
+    Curve,
+    Plot,
+    Quantity,
+    Reading,
+    Section,
+    Table,
+    at_most,
+)
 from quell.evaluation.evidence.resolution import Rods
 from quell.evaluation.evidence.subject import FlatObject, Repeats, Subject, mean_over
 from quell.evaluation.metrics.bias import peak
@@ -25,9 +36,9 @@ _SPHERE_REPEATS = 6
 READINGS = (
     Reading(
         "Bias in plain regions",
-        "Mean of a plain region after denoising minus that before, in the same images, so that what the scanner "
-        "itself gets wrong is left out; for the middle and four parts around it. In CT no region should move by "
-        "more than 1 HU. A mean that stays says nothing of single pixels.",
+        "Mean of a plain region after denoising minus that before, in the same images, so that what the "
+        "scanner itself gets wrong is left out; for the middle and four parts around it. In CT no region "
+        "should move by more than 1 HU. A mean that stays says nothing of single pixels.",
         "FDA reviews of CT reconstruction: CT number accuracy and uniformity",
     ),
     Reading(
@@ -39,8 +50,8 @@ READINGS = (
     Reading(
         "SUVmean, SUVpeak",
         "Mean over a hot sphere, and the highest mean over 1 cm³ with its centre in it, against an image of "
-        "forty times the dose, before and after. Noise alone pushes the peak up; denoising must bring it back "
-        "and not below.",
+        "forty times the dose, before and after. Noise alone pushes the peak up; denoising must bring it "
+        "back and not below.",
         "NEMA NU 2; Wahl et al. 2009 (J Nucl Med 50:122S)",
     ),
     Reading(
@@ -69,7 +80,27 @@ def bias_section(
     wanted |= {"Counts"} if modality in (Modality.NM, Modality.PT) else set()
     wanted |= {"SUVmean, SUVpeak"} if modality is Modality.PT else set()
     readings = tuple(one for one in READINGS if one.name in wanted)
-    return Section("bias", "Bias", readings, tuple(checks), tuple(tables))
+    plots = tuple(plot for table in tables for plot in bias_plot(table, modality))
+    return Section("bias", "Bias", readings, tuple(checks), tuple(tables), plots)
+
+
+def bias_plot(table: Table, modality: Modality) -> tuple[Plot, ...]:
+    """Return the bias of the plain regions over the dose, with its bar where there is one."""
+    key, limit, unit = {
+        Modality.CT: ("bias", HU_LIMIT, "HU"),
+        Modality.PT: ("share", MEAN_LIMIT, "%"),
+    }.get(modality, ("bias", 0.0, table.columns[-2].unit))
+    if table.key != "plain_regions":
+        return ()
+    roles = {"middle": "after", "right": "truth", "left": "before"}
+    curves = []
+    for name, role in roles.items():
+        rows = [row for row in table.rows if row["region"] == name]
+        x = tuple(float(str(row["dose"])) for row in rows)
+        y = tuple(found for row in rows if isinstance(found := row[key], Quantity))
+        curves += [Curve(name, role, x, y)] if y else []
+    bars = ((limit, "bar"), (-limit, "bar")) if limit else ((0.0, "no bias"),)
+    return (Plot("bias", "Bias of plain regions", "dose", unit, tuple(curves), bars, log_x=True),)
 
 
 def regions_of(plain: BoolArray) -> dict[str, BoolArray]:
@@ -87,9 +118,7 @@ def regions_of(plain: BoolArray) -> dict[str, BoolArray]:
     return {name: mask for name, mask in found.items() if mask.sum() >= 16}
 
 
-def _plain(
-    repeats: Sequence[Repeats], flat: FlatObject, modality: Modality
-) -> tuple[Table, list[Check]]:
+def _plain(repeats: Sequence[Repeats], flat: FlatObject, modality: Modality) -> tuple[Table, list[Check]]:
     rows: list[dict[str, Cell]] = []
     checks = []
     for one in repeats:
@@ -98,7 +127,13 @@ def _plain(
             change = Quantity.of(bootstrap_mean(after - before), len(before))
             share = _percent(after, before)
             rows.append(
-                {"dose": one.dose, "region": name, "mean": float(before.mean()), "bias": change, "share": share}
+                {
+                    "dose": one.dose,
+                    "region": name,
+                    "mean": float(before.mean()),
+                    "bias": change,
+                    "share": share,
+                }
             )
             where = f"{name} of the plain object, dose {one.dose:g}"
             if modality is Modality.CT:
@@ -140,7 +175,9 @@ def _inserts(rods: Sequence[Rods], modality: Modality) -> tuple[Table, list[Chec
             )
             if modality is Modality.CT:
                 name = f"Bias in the insert of {insert.contrast:g} HU, dose {dose:g}"
-                checks.append(at_most(name, change, HU_LIMIT, "HU", "CT: no more than 1 HU in uniform regions"))
+                checks.append(
+                    at_most(name, change, HU_LIMIT, "HU", "CT: no more than 1 HU in uniform regions")
+                )
     units = rods[0].repeats.units if rods else ""
     columns = (
         Column("contrast", "Contrast"),

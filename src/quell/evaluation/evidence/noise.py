@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from quell.errors import QuellError
 from quell.evaluation.evidence.record import (
+    Cell,
     Check,
     Column,
     Curve,
@@ -30,23 +31,23 @@ _BOOTSTRAP = 500
 READINGS = (
     Reading(
         "SD and noise left",
-        "Standard deviation of the noise over repeated acquisitions of one object, the root of the integral of "
-        "the power spectrum. Less is quieter, not better: the sections on resolution and on the task say what "
-        "it cost. Halving it is what four times the dose would do.",
+        "Standard deviation of the noise over repeated acquisitions of one object, the root of the integral "
+        "of the power spectrum. Less is quieter, not better: the sections on resolution and on the task say "
+        "what it cost. Halving it is what four times the dose would do.",
         "AAPM TG-233 (2019)",
     ),
     Reading(
         "Noise power spectrum",
         "How the variance is spread over spatial frequencies, radially averaged. A denoised curve that lies "
-        "below the noisy one everywhere by the same factor keeps the texture; one that has lost its right end "
-        "looks blotchy or waxy.",
+        "below the noisy one everywhere by the same factor keeps the texture; one that has lost its right "
+        "end looks blotchy or waxy.",
         "IEC 62220-1; AAPM TG-233 (2019)",
     ),
     Reading(
         "Mean and peak frequency, shift",
-        "Centre of gravity and highest point of that curve; their change against the noisy image in percent. "
-        "Negative means coarser grains. Vendors report 5 to 20 % for their products. Only what varies between "
-        "repeats is in it: a mistake that is the same each time is under Bias.",
+        "Centre of gravity and highest point of that curve; their change against the noisy image in "
+        "percent. Negative means coarser grains. Vendors report 5 to 20 % for their products. Only what "
+        "varies between repeats is in it: a mistake that is the same each time is under Bias.",
         "AAPM TG-233 (2019), f_av and f_peak",
     ),
     Reading(
@@ -59,7 +60,9 @@ READINGS = (
 
 def noise_section(repeats: Sequence[Repeats], flat: FlatObject) -> Section:
     """Measure the noise of the flat object at every dose, before and after."""
-    rows, checks, plots = [], [], []
+    rows: list[dict[str, Cell]] = []
+    checks: list[Check] = []
+    plots: list[Plot] = []
     for one in repeats:
         before, after = periodograms(one.noisy, one, flat), periodograms(one.denoised, one, flat)
         row, check = _measured(one, before, after)
@@ -73,7 +76,7 @@ def noise_section(repeats: Sequence[Repeats], flat: FlatObject) -> Section:
         READINGS,
         tuple(checks),
         (Table("noise_by_dose", "Noise by dose", _columns(repeats[0].units), tuple(rows)),),
-        tuple(plot for k, plot in enumerate(plots) if k in kept),
+        (*(plot for k, plot in enumerate(plots) if k in kept), *shift_plot(rows)),
     )
 
 
@@ -95,10 +98,10 @@ def periodograms(stack: np.ndarray, one: Repeats, flat: FlatObject) -> Periodogr
 
 def _measured(
     one: Repeats, before: Periodograms, after: Periodograms
-) -> tuple[dict[str, str | int | float | Quantity | None], tuple[Check, ...]]:
+) -> tuple[dict[str, Cell], tuple[Check, ...]]:
     number = len(one.noisy)
     first = noise_texture(before, repeats=_BOOTSTRAP)
-    row: dict[str, str | int | float | Quantity | None] = {
+    row: dict[str, Cell] = {
         "dose": one.dose,
         "sd_before": Quantity.of(first.sd, number),
     }
@@ -119,6 +122,19 @@ def _measured(
     name = f"Shift of the mean frequency, dose {one.dose:g}"
     check = at_most(name, Quantity.of(shift.mean, number), SHIFT_LIMIT, "%", _BAR)
     return row, (check,)
+
+
+def shift_plot(rows: Sequence[Mapping[str, Cell]]) -> tuple[Plot, ...]:
+    """Return the shift of the mean frequency over the dose, with its bar."""
+    points = [(float(str(row["dose"])), row.get("mean_shift")) for row in rows]
+    known = [(dose, found) for dose, found in points if isinstance(found, Quantity)]
+    if not known:
+        return ()
+    doses, shifts = zip(*known, strict=True)
+    bars = ((SHIFT_LIMIT, "bar"), (-SHIFT_LIMIT, "bar"))
+    curve = Curve("denoised against noisy", "after", doses, shifts)
+    title = "Shift of the mean frequency of the noise"
+    return (Plot("mean_shift", title, "dose", "%", (curve,), bars, log_x=True),)
 
 
 def _columns(units: str) -> tuple[Column, ...]:
@@ -147,7 +163,7 @@ def _plot(one: Repeats, before: Periodograms, after: Periodograms) -> Plot:
         f"nps_{one.dose:g}",
         f"Noise power spectrum, dose {one.dose:g}",
         "spatial frequency (1/mm)",
-        f"{one.units}² mm²",
+        f"({one.units})² mm²",
         (curve("noisy", "before", before), curve("denoised", "after", after)),
         dots=False,
     )

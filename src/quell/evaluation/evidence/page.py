@@ -58,7 +58,8 @@ def render_page(evidence: Evidence) -> str:
     return _template().render(
         evidence=evidence,
         short=sorted(
-            (check for check in evidence.checks if check.verdict is Verdict.SHORT), key=lambda one: not one.sure
+            (check for check in evidence.checks if check.verdict is Verdict.SHORT),
+            key=lambda one: not one.sure,
         ),
         summary=summary(evidence.checks),
         by_section=[(section, summary(section.checks)) for section in evidence.sections if section.checks],
@@ -109,7 +110,6 @@ def cell(value: Cell | None) -> str:
             return "\N{EN DASH}"
         if not (math.isfinite(value.low) and math.isfinite(value.high)):
             return wording.number(value.value)
-        # Infinitely many digits of an end mean nothing; those of the value do.
         return f"{wording.number(value.value)} [{_end(value, value.low)}, {_end(value, value.high)}]"
     if isinstance(value, float):
         return wording.number(value) if abs(value) >= 1e4 or value != round(value, 4) else _plain(value)
@@ -121,7 +121,8 @@ def _end(value: Quantity, end: float) -> str:
     if scale == 0:
         return "0"
     decimals = max(0, 2 - math.floor(math.log10(scale)))
-    return f"{end:.{min(decimals, 6)}f}".replace("-", "\N{MINUS SIGN}")
+    words = f"{abs(end):,.{min(decimals, 6)}f}"
+    return f"\N{MINUS SIGN}{words}" if end < 0 and float(words.replace(",", "")) else words
 
 
 def _plain(value: float) -> str:
@@ -152,5 +153,3 @@ def _words(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_words(one) for one in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-

@@ -16,6 +16,8 @@ SPECT_COUNTS = 60_000
 """Counts of one slice: the share of it in a perfusion study (see `spect_perfusion`)."""
 
 FEWEST_REPEATS = 4
+_GABOR_CHANNELS = 16
+"""Of the perfusion defect, see `quell.evaluation.tasks.catalogue.channels_for`."""
 _VOLUMES = (Modality.CT, Modality.MR, Modality.PT)
 
 
@@ -114,7 +116,7 @@ class Plan:
 
     def check(self) -> None:
         """Raise QuellError where there are too few realisations, saying how many are needed."""
-        least = pairs_needed(CHANNELS)
+        least = pairs_needed(_GABOR_CHANNELS if self.modality is Modality.NM else CHANNELS)
         if self.pairs < least:
             raise QuellError(f"the observer needs at least {least} pairs of regions, got {self.pairs}")
         if self.repeats < FEWEST_REPEATS:
@@ -143,13 +145,17 @@ _PLANS: dict[Modality, Plan] = {
         Inserts(48.0, (2500.0, 5000.0, 15000.0), 62.0),
         Lesions("anatomy-pet", (10.0, 16.0, 24.0), (2500.0, 5000.0, 15000.0), 6.5, 2500.0, 13.0, 1.0, 1e9),
     ),
-    Modality.NM: Plan(Modality.NM, _FRACTIONS, "bone-hot-lesion", Inserts(50.0, (5.0, 20.0, 60.0), 75.0), None),
+    Modality.NM: Plan(
+        Modality.NM, _FRACTIONS, "bone-hot-lesion", Inserts(50.0, (5.0, 20.0, 60.0), 75.0), None
+    ),
     Modality.US: Plan(Modality.US, (1.0, 2.0, 4.0, 8.0), "ultrasound-cyst", None, None),
     Modality.MR: Plan(Modality.MR, _FRACTIONS, "mr-lesion", Inserts(24.0, (60.0, 200.0, -200.0), 45.0), None),
-    Modality.XR: Plan(Modality.XR, _FRACTIONS, "xray-contrast-detail", Inserts(8.0, (-0.05, -0.2, -0.5), 14.0), None),
+    Modality.XR: Plan(
+        Modality.XR, _FRACTIONS, "xray-contrast-detail", Inserts(8.0, (-0.05, -0.2, -0.5), 14.0), None
+    ),
 }
 
-_QUICK_PAIRS, _QUICK_REPEATS = 32, 6
+_QUICK_PAIRS, _QUICK_REPEATS = 48, 6
 
 
 def plan_for(

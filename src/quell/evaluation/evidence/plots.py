@@ -93,13 +93,17 @@ def _references(plot: Plot, frame: _Frame) -> list[str]:
     parts = []
     for level, words in plot.references:
         y = frame.y(level)
-        parts.append(f'<line class="bar-line" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<line class="bar-line" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         parts.append(_text(_WIDTH - _RIGHT - 2, y - 4, words, "end"))
     return parts
 
 
 def _curve(curve: Curve, frame: _Frame, dots: bool, shift: float) -> list[str]:
-    points = [(frame.x(x) + shift, q) for x, q in zip(curve.x, curve.y, strict=True) if math.isfinite(q.value)]
+    points = [
+        (frame.x(x) + shift, q) for x, q in zip(curve.x, curve.y, strict=True) if math.isfinite(q.value)
+    ]
     if not points:
         return []
     line = " ".join(f"{x:.1f},{frame.y(q.value):.1f}" for x, q in points)

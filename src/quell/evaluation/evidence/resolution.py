@@ -1,9 +1,9 @@
-"""How sharp inserts stay: transfer function by contrast and noise, and what is left of small faint signals."""
+"""How sharp inserts stay: transfer function by contrast and noise, and what small faint signals keep."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +37,12 @@ _DRAWS = 1000
 READINGS = (
     Reading(
         "Transfer function (TTF), MTF50 and MTF10",
-        "From the profile across the edge of a round insert: how much of each spatial frequency gets through. "
-        "MTF50 and MTF10 are where a half and a tenth is left. A network treats strong and faint edges "
-        "differently, so that there is a curve for each contrast and noise level. Compare after with before: "
-        "a lower MTF50 means blurred edges of that contrast; a higher one, edges drawn steeper than the "
-        "scanner showed them, which is a change of the image, too. Where the contrast-to-noise ratio of all "
-        "images together is below 15 the figure is uncertain and no verdict is given.",
+        "From the profile across the edge of a round insert: how much of each spatial frequency gets "
+        "through. MTF50 and MTF10 are where a half and a tenth is left. A network treats strong and faint "
+        "edges differently, so that there is a curve for each contrast and noise level. Compare after with "
+        "before: a lower MTF50 means blurred edges of that contrast; a higher one, edges drawn steeper than "
+        "the scanner showed them, which is a change of the image, too. Where the contrast-to-noise ratio of "
+        "all images together is below 15 the figure is uncertain and no verdict is given.",
         "Richard et al. 2012 (Med Phys 39:4115); Chen et al. 2014 (Med Phys 41:071911); AAPM TG-233",
     ),
     Reading(
@@ -96,9 +96,17 @@ def resolution_section(rods: Sequence[Rods], detected: Sequence[Detected]) -> Se
                 plots.append(_plot(one, insert, before, after))
     kept = [_kept_row(one) for one in detected if one.round]
     tables = [Table("transfer", "Edges by contrast and dose", _COLUMNS, tuple(rows))] if rows else []
-    tables += [Table("contrast_kept", "Contrast kept of small faint signals", _KEPT, tuple(kept))] if kept else []
+    tables += (
+        [Table("contrast_kept", "Contrast kept of small faint signals", _KEPT, tuple(kept))] if kept else []
+    )
     return Section(
-        "resolution", "Resolution", READINGS, tuple(checks), tuple(tables), tuple(plots[:3]), notes=tuple(notes)
+        "resolution",
+        "Resolution",
+        READINGS,
+        tuple(checks),
+        tuple(tables),
+        (*plots[:3], *change_plots(rows)),
+        notes=tuple(notes),
     )
 
 
@@ -143,6 +151,20 @@ def _row(
     return row, check
 
 
+def change_plots(rows: Sequence[Mapping[str, Cell]]) -> tuple[Plot, ...]:
+    """Return the change of MTF50 over the contrast for each dose, with its bar."""
+    plots = []
+    for dose in sorted({float(str(row["dose"])) for row in rows}):
+        points = [(float(str(row["contrast"])), row["f50_change"]) for row in rows if row["dose"] == dose]
+        known = [(x, q) for x, q in points if isinstance(q, Quantity) and math.isfinite(q.value)]
+        known.sort(key=lambda point: point[0])
+        curve = Curve("MTF50", "after", tuple(x for x, _ in known), tuple(q for _, q in known))
+        bars = ((CHANGE_LIMIT, "bar"), (-CHANGE_LIMIT, "bar"))
+        title = f"Change of MTF50, dose {dose:g}"
+        plots.append(Plot(f"f50_change_{dose:g}", title, "contrast", "%", (curve,), bars))
+    return tuple(plots)
+
+
 _COLUMNS = (
     Column("contrast", "Contrast"),
     Column("dose", "Dose"),
@@ -178,7 +200,8 @@ def ratio_change(before: Interval, after: Interval, number: int) -> Quantity:
         return Quantity(0.0, 0.0, 0.0, before.level, number)
     if not all(end > 0 for end in ends):
         return Quantity(value, level=before.level, number=number)
-    b, b_low, b_high, a, a_low, a_high = (math.log(end) for end in ends)
+    b, b_low, b_high = (math.log(end) for end in ends[:3])
+    a, a_low, a_high = (math.log(end) for end in ends[3:])
     down, up = math.hypot(a - a_low, b_high - b), math.hypot(a_high - a, b - b_low)
     low, high = (100 * (math.exp(a - b + reach) - 1) for reach in (-down, up))
     return Quantity(value, low, high, before.level, number)

@@ -22,7 +22,9 @@ def picture(
     if window is None:
         low, high = np.percentile(after, (5, 99.5))
         margin = 0.3 * (high - low) or 1.0
-        window = (float(low - margin), float(high + margin))
+        # Counts and magnitudes have nothing below zero to be shown.
+        floor = -np.inf if before.min() < 0 else 0.0
+        window = (float(max(low - margin, floor)), float(high + margin))
     limit = float(np.percentile(np.abs(before - after), 99.5)) or 1.0
     return Picture(before, after, window, limit, caption=caption)
 
@@ -41,7 +43,9 @@ def task_pictures(detected: Sequence[Detected], low: float, units: str) -> tuple
     found: dict[str, Shown] = {}
     for one in detected:
         if one.dose == low and one.task.name not in found:
-            before, after = (centred(plane, (plane.shape[0] // 2, plane.shape[1] // 2)) for plane in one.shown)
+            before, after = (
+                centred(plane, (plane.shape[0] // 2, plane.shape[1] // 2)) for plane in one.shown
+            )
             middle, spread = float(one.before.absent.mean()), float(one.before.absent.std())
             window = (middle - 3 * spread, middle + 3 * spread)
             caption = f"{one.task.name}, {one.signal.name} {one.task.contrast_units}, dose {one.dose:g}"

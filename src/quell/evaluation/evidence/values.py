@@ -38,9 +38,7 @@ def _section(section: Section) -> dict[str, Any]:
         "checks": [_check(check) for check in section.checks],
         "tables": {table.key: _table(table) for table in section.tables},
         "plots": {plot.key: _plot(plot) for plot in section.plots},
-        "readings": [
-            {"name": one.name, "text": one.text, "source": one.source} for one in section.readings
-        ],
+        "readings": [{"name": one.name, "text": one.text, "source": one.source} for one in section.readings],
         "notes": list(section.notes),
     }
 
