@@ -122,8 +122,10 @@ def _row(
     one: Rods, insert: Insert, before: TransferFunction, after: TransferFunction
 ) -> tuple[dict[str, Cell], Check]:
     number, dose = len(one.repeats.noisy), one.repeats.dose
-    change = ratio_change(before.f50, after.f50, number)
-    uncertain = bool(before.warnings) or not math.isfinite(change.value)
+    first, second = within_nyquist(before.f50, before), within_nyquist(after.f50, after)
+    change = ratio_change(first, second, number)
+    unseen = not math.isfinite(before.f50.value) and not math.isfinite(after.f50.value)
+    uncertain = bool(before.warnings) or unseen or not math.isfinite(change.value)
     verdict = Verdict.MET if abs(change.value) <= CHANGE_LIMIT else Verdict.SHORT
     sides = [abs(end) <= CHANGE_LIMIT for end in (change.low, change.high)]
     sure = not uncertain and (all(sides) if verdict is Verdict.MET else not change.low < 0 < change.high)
@@ -135,7 +137,7 @@ def _row(
         "%",
         Verdict.NO_BAR if uncertain else verdict,
         sure,
-        f"contrast to noise of all images {before.contrast_to_noise:.1f}: too uncertain" if uncertain else "",
+        _why(before, unseen),
     )
     row: dict[str, Cell] = {
         "contrast": insert.contrast,
@@ -149,6 +151,23 @@ def _row(
         "f10_change": ratio_change(before.f10, after.f10, number),
     }
     return row, check
+
+
+def within_nyquist(found: Interval, transfer: TransferFunction) -> Interval:
+    """Return where a curve crosses a level; the Nyquist frequency where it does so only beyond.
+
+    A pixel as large as the blur shows no more than that: a change from there is at least as large.
+    """
+    if math.isfinite(found.value):
+        return found
+    nyquist = float(transfer.frequency[-1])
+    return Interval(nyquist, nyquist, nyquist, found.level, found.groups)
+
+
+def _why(before: TransferFunction, unseen: bool) -> str:
+    if before.warnings:
+        return f"contrast to noise of all images {before.contrast_to_noise:.1f}: too uncertain"
+    return "beyond the Nyquist frequency before and after" if unseen else ""
 
 
 def change_plots(rows: Sequence[Mapping[str, Cell]]) -> tuple[Plot, ...]:
@@ -200,8 +219,8 @@ def ratio_change(before: Interval, after: Interval, number: int) -> Quantity:
         return Quantity(0.0, 0.0, 0.0, before.level, number)
     if not all(end > 0 for end in ends):
         return Quantity(value, level=before.level, number=number)
-    b, b_low, b_high = (math.log(end) for end in ends[:3])
-    a, a_low, a_high = (math.log(end) for end in ends[3:])
+    b, b_low, b_high = math.log(before.value), math.log(before.low), math.log(before.high)
+    a, a_low, a_high = math.log(after.value), math.log(after.low), math.log(after.high)
     down, up = math.hypot(a - a_low, b_high - b), math.hypot(a_high - a, b - b_low)
     low, high = (100 * (math.exp(a - b + reach) - 1) for reach in (-down, up))
     return Quantity(value, low, high, before.level, number)
@@ -220,7 +239,7 @@ def contrast_kept(before: Pairs, after: Pairs, resolution_mm: float, seed: int =
     """Return the contrast of a round signal after over that before, with an interval over the images."""
     disc = rod_stamp((1.0, *before.spacing), before.signal.diameter_mm, resolution_mm)[0]
     template = np.zeros(before.present.shape[1:])
-    height, width = (min(a, b) for a, b in zip(disc.shape, template.shape, strict=True))
+    height, width = min(disc.shape[0], template.shape[0]), min(disc.shape[1], template.shape[1])
     template[_middle(template.shape[0], height), _middle(template.shape[1], width)] = disc[
         _middle(disc.shape[0], height), _middle(disc.shape[1], width)
     ]
