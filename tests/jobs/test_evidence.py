@@ -172,7 +172,7 @@ def test_the_page_needs_nothing_beside_itself(identity: Evidence) -> None:
 
 
 @pytest.mark.parametrize("few", [{"pairs": 18}, {"repeats": 3}, {"anatomies": 0}])
-def test_too_few_realisations_are_refused(few: dict[str, int]) -> None:
+def test_too_few_realisations_are_refused(few: dict[str, Any]) -> None:
     with pytest.raises(QuellError, match="at least"):
         replace(PLAN, **few).check()
 

@@ -70,8 +70,8 @@ def detect_all(subject: Subject) -> tuple[Detected, ...]:
                 shown = (scan.image.voxels[z], subject.denoise(scan.image).voxels[z])
                 plain, human = _read(task, (before, after), level)
                 found.append(Detected(task, signal, dose, before, after, plain, human, shown))
-    signals = {signal: k for k, signal in enumerate(s for t in subject.plan.tasks() for s in t.signals)}
-    return tuple(sorted(found, key=lambda one: (one.task.name, signals[one.signal], one.dose)))
+    places = {(t.name, s): k for t in subject.plan.tasks() for k, s in enumerate(t.signals)}
+    return tuple(sorted(found, key=lambda one: (one.task.name, places[one.task.name, one.signal], one.dose)))
 
 
 def _cases(

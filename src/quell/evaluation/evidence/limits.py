@@ -63,7 +63,8 @@ def data_hash(repeats: Sequence[Repeats], detected: Sequence[Detected]) -> str:
     digest = hashlib.sha256()
     for one in repeats:
         digest.update(one.noisy.tobytes())
-    for case in detected:
+    # In the order in which they were made: the highest dose first.
+    for case in sorted(detected, key=lambda one: (one.task.name, -one.dose)):
         digest.update(case.before.present.tobytes())
         digest.update(case.before.absent.tobytes())
     return digest.hexdigest()

@@ -237,8 +237,8 @@ def _kept_row(one: Detected) -> dict[str, Cell]:
 
 def contrast_kept(before: Pairs, after: Pairs, resolution_mm: float, seed: int = 0) -> Quantity:
     """Return the contrast of a round signal after over that before, with an interval over the images."""
-    disc = rod_stamp((1.0, *before.spacing), before.signal.diameter_mm, resolution_mm)[0]
-    template = np.zeros(before.present.shape[1:])
+    disc: Values = rod_stamp((1.0, *before.spacing), before.signal.diameter_mm, resolution_mm)[0]
+    template: Values = np.zeros((before.present.shape[1], before.present.shape[2]))
     height, width = min(disc.shape[0], template.shape[0]), min(disc.shape[1], template.shape[1])
     template[_middle(template.shape[0], height), _middle(template.shape[1], width)] = disc[
         _middle(disc.shape[0], height), _middle(disc.shape[1], width)
