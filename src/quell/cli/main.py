@@ -14,6 +14,7 @@ from quell.cli import console
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.evaluate import evaluate
+from quell.cli.evidence import evidence
 from quell.cli.models import models
 from quell.cli.noise import noise
 from quell.cli.phantom import phantom
@@ -65,6 +66,7 @@ app.command()(phantom)
 app.command()(noise)
 app.command()(evaluate)
 app.add_typer(readers, name="readers")
+app.command()(evidence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
