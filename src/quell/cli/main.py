@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from quell.cli import console
+from quell.cli.benchmark import benchmark
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.models import models
@@ -61,6 +62,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(phantom)
 app.command()(noise)
+app.command()(benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
