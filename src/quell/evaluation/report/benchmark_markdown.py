@@ -111,8 +111,8 @@ def about(table: Table) -> list[str]:
     ]
     if math.isfinite(table.ceiling):
         told.append(
-            f"The references have noise of their own, {table.own_noise:.2f} times what was added: no result "
-            f"can have more than about {table.ceiling:.1f} dB."
+            f"The references have noise of their own, {table.own_noise:.2f} times what was added: a result "
+            f"without any error would score about {table.ceiling:.1f} dB."
         )
     return told
 
