@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 FEWEST_PAIRS = 30
+MOST_LOOKS = 32
+"""The references of ultrasound have 64."""
+
 _TUNING_STREAM = 1_000
 
 
@@ -40,7 +43,8 @@ class BenchmarkSettings:
     data : Path or None
         Folder of real images; None for drawn anatomy and test objects.
     doses : tuple of float
-        The same for every modality; empty for those of `quell.evaluation.benchmark.cases.DOSES`.
+        Fractions, and whole numbers of looks for ultrasound; a modality that none of them is for keeps those
+        of `quell.evaluation.benchmark.cases.DOSES`.
     images, tuning_images : int
         At most so many of each modality.
     budget : int
@@ -90,12 +94,15 @@ class BenchmarkSettings:
         if not self.timeout > 0:
             raise QuellError(f"the time limit must be positive, got {self.timeout:g} s")
         for dose in self.doses:
-            if not 0 < dose < 1 and not (
-                self.modalities == (Modality.US,) and dose >= 1 and dose == int(dose)
-            ):
+            if not (0 < dose < 1 or is_looks(dose)):
                 raise QuellError(
-                    f"a dose lies between 0 and 1, got {dose:g} (ultrasound alone: a whole number of looks)"
+                    f"a dose lies between 0 and 1, or is a whole number of looks for ultrasound, got {dose:g}"
                 )
+
+
+def is_looks(dose: float) -> bool:
+    """Whether a dose is a number of looks, which only ultrasound understands."""
+    return 1 <= dose <= MOST_LOOKS and float(dose).is_integer()
 
 
 @dataclass
@@ -174,7 +181,8 @@ def _taking_part(run: _Run, modality: Modality, entrants: tuple[Entrant, ...]) -
 def _doses(settings: BenchmarkSettings, modality: Modality) -> tuple[float, ...]:
     from quell.evaluation.benchmark.cases import DOSES
 
-    return settings.doses or DOSES[modality]
+    looks = modality is Modality.US
+    return tuple(d for d in settings.doses if is_looks(d) == looks) or DOSES[modality]
 
 
 def _subjects(settings: BenchmarkSettings, modality: Modality) -> Subjects:
@@ -183,7 +191,7 @@ def _subjects(settings: BenchmarkSettings, modality: Modality) -> Subjects:
     numbers = (settings.images, settings.tuning_images, settings.seed)
     if settings.data is None:
         return drawn_subjects(modality, *numbers)
-    return real_subjects(settings.data, modality, *numbers)
+    return real_subjects(settings.data, modality, *numbers, trust=len(settings.modalities) == 1)
 
 
 def _one_dose(

@@ -79,7 +79,9 @@ def drawn_subjects(modality: Modality, test: int, tuning: int, seed: int = 0) ->
     return Subjects(tuple(tuned), tuple(judged), "drawn anatomy and test objects")
 
 
-def real_subjects(data: Path, modality: Modality, test: int, tuning: int, seed: int = 0) -> Subjects:
+def real_subjects(
+    data: Path, modality: Modality, test: int, tuning: int, seed: int = 0, trust: bool = False
+) -> Subjects:
     """Take images of a folder.
 
     Where the folder holds images of the training's manifest, those of its validation patients are judged on,
@@ -94,6 +96,8 @@ def real_subjects(data: Path, modality: Modality, test: int, tuning: int, seed: 
         At most so many of each; they are spread over what there is.
     seed : int
         Of what is drawn.
+    trust : bool
+        Take images that do not say how they were acquired to be of this modality.
 
     Raises
     ------
@@ -110,11 +114,12 @@ def real_subjects(data: Path, modality: Modality, test: int, tuning: int, seed: 
             drawn = drawn_subjects(modality, 0, tuning, seed).tuning
             return Subjects(drawn, judged[:test], "bone scan of the data folder; tuned on drawn uptake")
     if not sides[0]:
-        sides = _any_series(data, modality, test, tuning)
+        sides = _any_series(data, modality, test, tuning, trust)
         source = "series of the data folder; tuned on others of them"
     judged, tuned = sides
     if not judged:
-        raise InputError(data, f"nothing usable for {modality.value} in it")
+        hint = "" if trust else "; images that do not say what they are need --modality"
+        raise InputError(data, f"nothing usable for {modality.value} in it{hint}")
     if not tuned:
         tuned = drawn_subjects(modality, 0, tuning, seed).tuning
         source = "series of the data folder; tuned on drawn anatomy"
@@ -174,14 +179,14 @@ def _parts(image: Image, patient: str) -> tuple[Subject, ...]:
     return tuple(subjects)
 
 
-def _any_series(data: Path, modality: Modality, test: int, tuning: int) -> Sides:
+def _any_series(data: Path, modality: Modality, test: int, tuning: int, trust: bool) -> Sides:
     from quell.formats.contracts import Purpose
     from quell.formats.open import open_study
 
     study = open_study(data, Purpose.SIMULATE)
     found = []
     for number, series in enumerate(study.series):
-        if series.modality not in (modality, Modality.UNKNOWN):
+        if not (series.modality is modality or (trust and series.modality is Modality.UNKNOWN)):
             continue
         try:
             image = _usable(replace(series.read(), modality=modality))
@@ -202,6 +207,9 @@ def _any_series(data: Path, modality: Modality, test: int, tuning: int) -> Sides
 
 def _usable(image: Image | None) -> Image | None:
     if image is None or min(image.shape[1:]) < SMALLEST or not np.isfinite(image.voxels).all():
+        return None
+    if image.modality is Modality.NM and image.volume:
+        # SPECT: its noise needs all slices.
         return None
     if image.modality is Modality.CT:
         # Values outside of what a 12-bit CT can store are marks for "no data".
