@@ -92,7 +92,7 @@ def p_words(p: float) -> str:
 
     Examples
     --------
-    >>> p_words(0.0312), p_words(0.00001), p_words(float("nan"))
+    >>> p_words(0.03), p_words(0.00001), p_words(float("nan"))
     ('p 0.03', 'p < 0.001', 'no test')
     """
     if not math.isfinite(p):
