@@ -128,7 +128,7 @@ def files(table: Table, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     speed = measure_speed([(entrant(HOSTILE), "")], speed_image(Modality.NM), rounds=2)
     told = ({"name": HOSTILE, "kind": OBJECT},)
     found = Benchmark((table,), speed, (), told, ("CT: <none>",), "0", "now", "here", "quell", 60.0, 7)
-    assert any("failed" in line for line in terminal_lines(found))
+    assert any("failed" in words for _, words in terminal_lines(found))
     assert found.exit_code == 1
     paths = write_benchmark(found, tmp_path_factory.mktemp("benchmark") / "out")
     return {path.suffix: path.read_text("utf-8") for path in paths}

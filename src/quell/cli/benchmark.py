@@ -98,8 +98,8 @@ def benchmark(
     from quell.evaluation.report.benchmark_files import terminal_lines, write_benchmark
 
     files = write_benchmark(found, out)
-    for line in terminal_lines(found):
-        print(console.printable(line) if line else "")
+    for name, words in terminal_lines(found):
+        print(f"{name}{console.printable(words)}")
     print(f"page: {files[0]}")
     return found.exit_code
 

@@ -46,19 +46,19 @@ def to_markdown(found: Benchmark) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def terminal_lines(found: Benchmark) -> Iterator[str]:
-    """Yield what is printed when a benchmark ends."""
+def terminal_lines(found: Benchmark) -> Iterator[tuple[str, str]]:
+    """Yield what is printed when a benchmark ends: a name, padded to the width of its column, and words."""
     for table in found.tables:
-        yield f"{NAMES[table.modality.value]}, {table.title} ({len(table.images)} images)"
+        yield "", f"{NAMES[table.modality.value]}, {table.title} ({len(table.images)} images)"
         width = max(len(row.denoiser) for row in table.rows)
         for row in table.rows:
-            yield f"  {row.denoiser:<{width}}  {_short(row, table)}"
-        yield ""
+            yield f"  {row.denoiser:<{width}}  ", _short(row)
+        yield "", ""
     for text in found.left_out:
-        yield f"note: {text}"
+        yield "note: ", text
 
 
-def _short(row: Row, table: Table) -> str:
+def _short(row: Row) -> str:
     if row.failed:
         return f"failed: {row.failed}"
     psnr, ssim = row.values["psnr"], row.values["ssim"]
