@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from quell.cli import console
+from quell.cli.benchmark import benchmark
 from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.evaluate import evaluate
@@ -67,6 +68,7 @@ app.command()(noise)
 app.command()(evaluate)
 app.add_typer(readers, name="readers")
 app.command()(evidence)
+app.command()(benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quell.formats.open import open_study
-from quell.image import FloatArray, Image, Modality
+from quell.evaluation.references import MANIFEST, listed, load, read_manifest
+from quell.image import FloatArray
 from quell.noise.flat import quiet_level
 from quell.training.sectors import sector_maps
 
-MANIFEST = Path(__file__).parent / "universal_data.json"
+__all__ = ["MANIFEST", "Found", "describe", "load", "pack", "read_manifest", "references"]
 
 CT_RANGE = (-1024.0, 3071.0)
 """Values outside of what a 12-bit CT can store are marks for "no data"."""
@@ -90,30 +89,10 @@ class Found:
     pixel_mm: float | None = None
 
 
-def read_manifest(manifest: Path = MANIFEST) -> list[dict[str, Any]]:
-    """Return the entries of a manifest of reference images."""
-    entries: list[dict[str, Any]] = json.loads(manifest.read_text())
-    return entries
-
-
-def load(path: Path, modality: str) -> Image:
-    """Read the one image that is found at a path."""
-    series: Any = open_study(path).series[0]
-    if series.format != "DICOM":
-        series = replace(series, modality=Modality(modality))
-    image: Image = series.read()
-    return image
-
-
 def references(entry: dict[str, Any], data: Path, split: str | None = None) -> Iterator[Found]:
     """Yield the references of an entry of the manifest, those of one split only where it is named."""
-    files = sorted(data.glob(entry["files"]))
-    groups = _patients(entry, data)
-    order = sorted(set(groups.values()))
-    for number, file in enumerate(files):
-        place = order.index(groups[file.stem]) if groups else number
-        every = entry.get("validation_every", 0)
-        side = entry.get("split") or ("validation" if place % every == every - 1 else "train")
+    for one in listed(entry, data):
+        file, side = one.path, one.split
         if split not in (None, side):
             continue
         image = load(file, entry["modality"])
@@ -121,7 +100,7 @@ def references(entry: dict[str, Any], data: Path, split: str | None = None) -> I
         if entry["modality"] == "CT":
             voxels = np.clip(voxels, *CT_RANGE)
         average = entry.get("average", 1)
-        if entry.get("average_every") and number % entry["average_every"]:
+        if entry.get("average_every") and one.number % entry["average_every"]:
             average = 2
         name = file.name.split(".")[0]
         known = entry["modality"] == "CT" and image.geometry.known
@@ -130,14 +109,6 @@ def references(entry: dict[str, Any], data: Path, split: str | None = None) -> I
         if entry.get("coronal") and min(voxels.shape) >= _CORONAL_FROM:
             coronal = np.ascontiguousarray(voxels.swapaxes(0, 1))
             yield Found(f"{name}_coronal", entry["modality"], side, coronal, True)
-
-
-def _patients(entry: dict[str, Any], data: Path) -> dict[str, str]:
-    """Return the patient of each file where a table names them, so that none is on both sides."""
-    if "patients" not in entry:
-        return {}
-    with (data / entry["patients"]).open(newline="") as file:
-        return {row["image_id"]: row["patient_id"] for row in csv.DictReader(file)}
 
 
 def _averaged(voxels: FloatArray, factor: int) -> FloatArray:

@@ -17,7 +17,7 @@ from quell.evaluation.report.pictures import Plate, plates
 from quell.evaluation.report.record import Picture, SeriesRecord, Status, StudyRecord
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _STEPS = {"read": "Reading", "estimate": "Noise estimate", "network": "Network", "write": "Writing"}
@@ -124,18 +124,23 @@ def render_html(record: StudyRecord, folder: Path) -> str:
     return "".join(c for c in page if _in_xml(c))
 
 
-@cache
-def _template() -> Template:
+def environment() -> Environment:
+    """Return what makes pages out of the templates of this folder: all that is put in is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+
+
+@cache
+def _template() -> Template:
+    made = environment()
+    made.filters.update(
         number=wording.number,
         seconds=wording.seconds,
         plural=wording.plural,
@@ -143,7 +148,7 @@ def _template() -> Template:
         quantity=wording.quantity,
         sentence=wording.sentence,
     )
-    return environment.get_template("study.html.j2")
+    return made.get_template("study.html.j2")
 
 
 def _view(index: int, series: SeriesRecord, folder: Path) -> SeriesView:

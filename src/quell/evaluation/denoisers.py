@@ -1,0 +1,159 @@
+"""Denoisers by name: models that ship, classical methods, objects of any module, commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from quell.errors import QuellError
+from quell.evaluation.command_denoiser import TIMEOUT, CommandDenoiser
+from quell.filters.registry import PREFIX, find_filter, list_filters
+from quell.image import Modality
+from quell.inference.contracts import Denoiser
+from quell.models.registry import find_card, list_cards, model_files
+
+COMMAND = "cmd:"
+NETWORK, CLASSICAL, OBJECT, PROGRAM = "network", "classical", "object", "command"
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A denoiser that takes part in a comparison.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for.
+    kind : str
+        ``"network"``, ``"classical"`` (to be tuned), ``"object"`` or ``"command"``.
+    denoiser : Denoiser
+    engine : str
+        What computes, and in what precision.
+    """
+
+    name: str
+    kind: str
+    denoiser: Denoiser
+    engine: str
+
+    def using(self, denoiser: Denoiser) -> Entrant:
+        """Return the same entrant with another denoiser, such as one with tuned settings."""
+        return replace(self, denoiser=denoiser)
+
+    def fits(self, modality: Modality) -> bool:
+        """Whether it is made for a modality; those that do not say are taken to be for all."""
+        known = self.denoiser.card.modalities
+        return not known or modality.value in known
+
+
+def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout: float = TIMEOUT) -> Entrant:
+    """Return a denoiser by name.
+
+    Parameters
+    ----------
+    name : str
+        A model that ships (``"universal.fast"``), a classical method (``"nlm"``, ``"anscombe+wavelet"``),
+        ``"module:object"`` (a `Denoiser`, or something that makes one when called without arguments), or
+        ``"cmd:mytool {in} {out}"``.
+    engine : str
+        Of networks, see `quell.inference.runtimes.make_runtime`.
+    streams : int
+        Slices side by side, and threads of a network.
+    timeout : float
+        Seconds for a command.
+
+    Raises
+    ------
+    QuellError
+        If there is no such denoiser; the message lists the known ones.
+    """
+    if name.startswith(COMMAND):
+        command = CommandDenoiser(name.removeprefix(COMMAND), timeout)
+        return Entrant(name, PROGRAM, command, command.engine)
+    if name in {card.identifier for card in list_cards()}:
+        return _network(name, engine, streams)
+    classical = {facts.name for facts in list_filters(installed=False)}
+    if name in classical or name.removeprefix(PREFIX) in classical:
+        return Entrant(name, CLASSICAL, find_filter(name, streams=streams), "NumPy and SciPy, 64-bit floats")
+    if ":" in name:
+        return _object(name)
+    known = ", ".join(known_names())
+    raise QuellError(
+        f"unknown denoiser {name!r}; there is: {known}, module:object and cmd:'tool {{in}} {{out}}'"
+    )
+
+
+def known_names(modality: Modality | None = None) -> tuple[str, ...]:
+    """Return the names of the models that ship and of the classical methods at hand.
+
+    Parameters
+    ----------
+    modality : Modality, optional
+        Only those made for it.
+    """
+    cards = [c.identifier for c in list_cards() if modality is None or modality.value in c.modalities]
+    return (*cards, *(facts.name for facts in list_filters(modality)))
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list with commas; a command may hold commas within quotes.
+
+    Examples
+    --------
+    >>> split_names("nlm, cmd:'tool -a 1,2 {in} {out}'")
+    ('nlm', 'cmd:tool -a 1,2 {in} {out}')
+    """
+    names, word, quote = [], "", ""
+    for letter in text:
+        # Only the outermost quotes go; those inside belong to the command.
+        if letter == quote:
+            quote = ""
+        elif not quote and letter in "'\"":
+            quote = letter
+        elif letter == "," and not quote:
+            names.append(word.strip())
+            word = ""
+        else:
+            word += letter
+    return tuple(name for name in (*names, word.strip()) if name)
+
+
+def find_denoisers(names: Sequence[str], **options: Any) -> tuple[Entrant, ...]:
+    """Return denoisers by name, each once, in order; see `find_denoiser`."""
+    return tuple(find_denoiser(name, **options) for name in dict.fromkeys(names))
+
+
+def _network(name: str, engine: str, streams: int) -> Entrant:
+    from quell.inference.network_denoiser import NetworkDenoiser
+    from quell.inference.runtimes import make_runtime
+
+    card = find_card(name)
+    denoiser = NetworkDenoiser(
+        card, model_files(card), make_runtime(engine, threads=streams), streams=streams
+    )
+    return Entrant(name, NETWORK, denoiser, denoiser.engine)
+
+
+def _object(name: str) -> Entrant:
+    """Import a denoiser; whatever goes wrong in foreign code is told in one line."""
+    module, _, path = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        # The installed command, unlike `python -m`, does not look for modules beside the user.
+        sys.path.append(here)
+    try:
+        found: Any = import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+        if isinstance(found, type) or not hasattr(found, "denoise"):
+            found = found()
+    except Exception as error:
+        raise QuellError(f"{name}: cannot be loaded: {type(error).__name__}: {error}") from error
+    lacking = [part for part in ("card", "denoise") if not hasattr(found, part)]
+    if lacking:
+        raise QuellError(f"{name}: is no denoiser: it has no {' and no '.join(lacking)}")
+    return Entrant(name, OBJECT, cast(Denoiser, found), str(getattr(found, "engine", "not told")))
