@@ -146,9 +146,7 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     # Eight slices: of fewer, all ways to draw them are soon drawn.
     sides = [np.stack(side) for side in zip(*((x[0] for x in three(k)) for k in range(8)), strict=True)]
     full, low, clean = (side[:, 20:60] for side in sides)
-    one, same, other = (
-        repr(quell.evaluate(full, clean, low, modality="CT", seed=s).rows) for s in (1, 1, 2)
-    )
+    one, same, other = (repr(quell.evaluate(full, clean, low, modality="CT", seed=s).rows) for s in (1, 1, 2))
     assert one == same and one != other
 
 
