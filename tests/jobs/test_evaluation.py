@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 import quell
 from quell.errors import InputError, QuellError
-from quell.evaluation.report.evaluation_html import render_evaluation
+from quell.evaluation.report.evaluation_html import render_evaluation, tables
 from quell.evaluation.report.evaluation_record import EvaluationRecord, Row
 from quell.evaluation.report.record import Status
 from quell.formats.contracts import OutputKind
@@ -146,9 +146,7 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     # Eight slices: of fewer, all ways to draw them are soon drawn.
     sides = [np.stack(side) for side in zip(*((x[0] for x in three(k)) for k in range(8)), strict=True)]
     full, low, clean = (side[:, 20:60] for side in sides)
-    one, same, other = (
-        repr(quell.evaluate(full, clean, low, modality="CT", seed=s).rows) for s in (1, 1, 2)
-    )
+    one, same, other = (repr(quell.evaluate(full, clean, low, modality="CT", seed=s).rows) for s in (1, 1, 2))
     assert one == same and one != other
 
 
@@ -165,16 +163,31 @@ def test_arrays_files_and_images_give_the_same_numbers(record: EvaluationRecord,
     assert found.cases[0].sha256 == record.cases[0].sha256
 
 
+def patients(count: int) -> list[list[np.ndarray]]:
+    """Return references, noisy and test images of patients, two slices each."""
+    triples = [[one[:2, 16:80] for one in three(seed, shift=seed)] for seed in range(count)]
+    return [list(side) for side in zip(*triples, strict=True)]
+
+
 def test_cases_are_tested_in_pairs() -> None:
-    triples = [three(seed, shift=seed) for seed in range(6)]
-    full, low, clean = (list(side) for side in zip(*triples, strict=True))
+    full, low, clean = patients(6)
     found = quell.evaluate(full, clean, low, modality="CT")
     psnr = row(found, "PSNR")
-    assert (psnr.test.groups, psnr.parts) == (6, 18)
+    assert (psnr.test.groups, psnr.parts) == (6, 12)
+    assert psnr.noisy is not None and psnr.difference is not None
+    assert psnr.difference.value == pytest.approx(psnr.test.value - psnr.noisy.value)
     # All six patients agree: the smallest p value that six pairs can give on two sides.
     assert psnr.wilcoxon == pytest.approx(2 / 2**6)
     assert psnr.wilcoxon_holm is not None and psnr.wilcoxon_holm >= psnr.wilcoxon
     assert psnr.student is not None and psnr.student < 1e-3
+
+
+def test_better_and_worse_are_said_of_six_cases_and_more() -> None:
+    full, low, clean = patients(6)
+    for count, verdict in ((5, ""), (6, "better")):
+        found = quell.evaluate(full[:count], clean[:count], low[:count], modality="CT")
+        lines = {line.name: line.verdict for line in tables(found)[0].lines}
+        assert (lines["PSNR, dB"], lines["RMSE, HU"]) == (verdict, verdict)
 
 
 def test_equal_images_have_no_error() -> None:
