@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 import quell
 from quell.errors import InputError, QuellError
+from quell.evaluation.metrics.statistics import Interval
 from quell.evaluation.report.evaluation_html import render_evaluation, tables
 from quell.evaluation.report.evaluation_record import EvaluationRecord, Row
 from quell.evaluation.report.record import Status
@@ -182,12 +183,23 @@ def test_cases_are_tested_in_pairs() -> None:
     assert psnr.student is not None and psnr.student < 1e-3
 
 
-def test_better_and_worse_are_said_of_six_cases_and_more() -> None:
-    full, low, clean = patients(6)
-    for count, verdict in ((5, ""), (6, "better")):
-        found = quell.evaluate(full[:count], clean[:count], low[:count], modality="CT")
-        lines = {line.name: line.verdict for line in tables(found)[0].lines}
-        assert (lines["PSNR, dB"], lines["RMSE, HU"]) == (verdict, verdict)
+@pytest.mark.parametrize(
+    ("direction", "before", "gap", "groups", "verdict"),
+    [
+        ("higher is better", 30.0, (2.0, 1.0, 3.0), 6, "better"),
+        ("higher is better", 30.0, (2.0, 1.0, 3.0), 5, ""),
+        ("higher is better", 30.0, (2.0, -1.0, 3.0), 6, ""),
+        ("lower is better", 30.0, (2.0, 1.0, 3.0), 6, "worse"),
+        ("nearer to zero is better", -5.0, (2.0, 1.0, 3.0), 6, "better"),
+        ("nearer to one is better", 0.9, (-0.1, -0.2, -0.05), 6, "worse"),
+    ],
+)
+def test_better_and_worse_are_said_where_the_interval_leaves_out_zero(
+    direction: str, before: float, gap: tuple[float, float, float], groups: int, verdict: str
+) -> None:
+    one = Interval(before, before, before, 0.95, groups)
+    row = Row("CT, HU", "m", "", direction, "", "slice", None, one, one, Interval(*gap, 0.95, groups))
+    assert tables(EvaluationRecord((), (row,)))[0].lines[0].verdict == verdict
 
 
 def test_equal_images_have_no_error() -> None:
