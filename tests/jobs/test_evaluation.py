@@ -16,7 +16,8 @@ from PIL import Image as Pillow
 
 import quell
 from quell.errors import InputError, QuellError
-from quell.evaluation.report.evaluation_html import render_evaluation
+from quell.evaluation.metrics.statistics import Interval
+from quell.evaluation.report.evaluation_html import render_evaluation, tables
 from quell.evaluation.report.evaluation_record import EvaluationRecord, Row
 from quell.evaluation.report.record import Status
 from quell.formats.contracts import OutputKind
@@ -163,16 +164,42 @@ def test_arrays_files_and_images_give_the_same_numbers(record: EvaluationRecord,
     assert found.cases[0].sha256 == record.cases[0].sha256
 
 
+def patients(count: int) -> list[list[np.ndarray]]:
+    """Return references, noisy and test images of patients, two slices each."""
+    triples = [[one[:2, 16:80] for one in three(seed, shift=seed)] for seed in range(count)]
+    return [list(side) for side in zip(*triples, strict=True)]
+
+
 def test_cases_are_tested_in_pairs() -> None:
-    triples = [three(seed, shift=seed) for seed in range(6)]
-    full, low, clean = (list(side) for side in zip(*triples, strict=True))
+    full, low, clean = patients(6)
     found = quell.evaluate(full, clean, low, modality="CT")
     psnr = row(found, "PSNR")
-    assert (psnr.test.groups, psnr.parts) == (6, 18)
+    assert (psnr.test.groups, psnr.parts) == (6, 12)
+    assert psnr.noisy is not None and psnr.difference is not None
+    assert psnr.difference.value == pytest.approx(psnr.test.value - psnr.noisy.value)
     # All six patients agree: the smallest p value that six pairs can give on two sides.
     assert psnr.wilcoxon == pytest.approx(2 / 2**6)
     assert psnr.wilcoxon_holm is not None and psnr.wilcoxon_holm >= psnr.wilcoxon
     assert psnr.student is not None and psnr.student < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("direction", "before", "gap", "groups", "verdict"),
+    [
+        ("higher is better", 30.0, (2.0, 1.0, 3.0), 6, "better"),
+        ("higher is better", 30.0, (2.0, 1.0, 3.0), 5, ""),
+        ("higher is better", 30.0, (2.0, -1.0, 3.0), 6, ""),
+        ("lower is better", 30.0, (2.0, 1.0, 3.0), 6, "worse"),
+        ("nearer to zero is better", -5.0, (2.0, 1.0, 3.0), 6, "better"),
+        ("nearer to one is better", 0.9, (-0.1, -0.2, -0.05), 6, "worse"),
+    ],
+)
+def test_better_and_worse_are_said_where_the_interval_leaves_out_zero(
+    direction: str, before: float, gap: tuple[float, float, float], groups: int, verdict: str
+) -> None:
+    one = Interval(before, before, before, 0.95, groups)
+    row = Row("CT, HU", "m", "", direction, "", "slice", None, one, one, Interval(*gap, 0.95, groups))
+    assert tables(EvaluationRecord((), (row,)))[0].lines[0].verdict == verdict
 
 
 def test_equal_images_have_no_error() -> None:

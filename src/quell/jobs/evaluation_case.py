@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from quell.errors import QuellError
 from quell.evaluation.metrics.comparison import Comparison, Labels, Per, compare, default_window
 from quell.evaluation.metrics.contracts import Metric, Need, Window
-from quell.evaluation.metrics.table import Score, fitting_metrics, measure
+from quell.evaluation.metrics.table import Score, fitting_metrics
 from quell.evaluation.noise_power import Periodograms, periodograms_of_regions
 from quell.evaluation.noise_texture import noise_texture, texture_shift
 from quell.evaluation.plain_parts import PlainParts, plain_parts
@@ -186,14 +186,34 @@ def _scores(
     scores: list[Score] = []
     untold: list[str] = []
     for per in parts:
-        for metric in fitting_metrics(comparison, per):
-            if metric.needs & frozenset(skip) or not _fair(metric, trio):
-                continue
-            try:
-                scores += measure(comparison, [metric], per, case)
-            except QuellError as error:
-                untold.append(f"{metric.name} per {per} was left out: {_reason(error)}")
+        fitting = [
+            metric
+            for metric in fitting_metrics(comparison, per)
+            if not metric.needs & frozenset(skip) and _fair(metric, trio)
+        ]
+        found, why = _scores_of(comparison, per, fitting, case)
+        scores += found
+        told = {score.metric for score in found}
+        untold += [
+            f"{name} per {per} was left out: {_reason(e)}" for name, e in why.items() if name not in told
+        ]
     return tuple(scores), tuple(untold)
+
+
+def _scores_of(
+    comparison: Comparison, per: Per, metrics: Sequence[Metric], case: str
+) -> tuple[list[Score], dict[str, QuellError]]:
+    """Take all metrics of one part after the other, so that only one part is held as float64."""
+    found: list[Score] = []
+    why: dict[str, QuellError] = {}
+    for z, label, sample in comparison.samples(per):
+        region = None if label is None else comparison.region_name(label)
+        for metric in metrics:
+            try:
+                found.append(Score(metric.name, metric.measure(sample), case, z, region))
+            except QuellError as error:
+                why[metric.name] = error
+    return found, why
 
 
 def _reason(error: QuellError) -> str:

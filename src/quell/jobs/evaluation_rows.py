@@ -109,16 +109,17 @@ def _compared(
     """Enter the difference; a single case has an interval over its slices, but no test."""
     if not (np.isfinite(after).all() and np.isfinite(before).all()):
         return row
+    # Weighted as the means beside it are, so that it is their difference.
+    gaps = np.subtract(after, before)
+    row = replace(row, difference=bootstrap_mean(gaps, names, level=level, seed=seed))
     if names is None:
-        gaps = np.subtract(after, before)
-        return replace(row, difference=bootstrap_mean(gaps, level=level, seed=seed))
+        return row
     try:
         found: PairedTest = compare_paired(after, before, names, level=level, seed=seed)
     except QuellError:
         return row
     return replace(
         row,
-        difference=found.difference,
         wilcoxon=found.wilcoxon,
         student=found.student,
         warnings=found.warnings,

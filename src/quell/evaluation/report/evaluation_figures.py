@@ -122,6 +122,8 @@ def _rows(
 
     names = [name for name in ORDER if name in images]
     first = tuple(framed(TITLES[name], images[name], *shown.window, False) for name in names)
+    # Outlines on one picture only, so that the others stay as they are.
+    first = (first[0], *(replace(one, marks=()) for one in first[1:]))
     second = tuple(
         framed(f"{TITLES[a]} − {TITLES[b].lower()}", images[a] - images[b], -shown.limit, shown.limit, True)
         for a, b in ((NOISY, REFERENCE), (TEST, REFERENCE), (NOISY, TEST))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quell.errors import OutputError
+from quell.evaluation.metrics.statistics import FEWEST_FOR_WILCOXON
 from quell.evaluation.report import wording
 from quell.evaluation.report.evaluation_figures import ORDER, TITLES, Stage, spectra_svg, stages
 from quell.evaluation.report.evaluation_json import evaluation_csv, evaluation_values
@@ -40,7 +41,8 @@ class Line:
     difference: str
     p_value: str
     verdict: str
-    """``"better"``, ``"worse"`` or nothing: whether the interval of the difference leaves out zero."""
+    """``"better"``, ``"worse"`` or nothing: whether the interval of the difference leaves out zero; of fewer
+    than six slices or cases nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,12 @@ def case_lines(case: CaseRecord) -> list[str]:
 
 def _line(row: Row) -> Line:
     return Line(
-        name=row.metric,
+        name=f"{row.metric}, {wording.unit(row.unit)}" if row.unit else row.metric,
         region=row.region or "",
         good=row.direction.removesuffix(" is better"),
-        noisy=between(row.noisy, row.unit),
-        test=between(row.test, row.unit),
-        difference=between(row.difference, row.unit, signed=True),
+        noisy=between(row.noisy),
+        test=between(row.test),
+        difference=between(row.difference, signed=True),
         p_value=_p_value(row),
         verdict=_verdict(row),
     )
@@ -179,7 +181,9 @@ def _p_value(row: Row) -> str:
 
 def _verdict(row: Row) -> str:
     gap, before = row.difference, row.noisy
-    if gap is None or before is None or math.isnan(gap.low) or gap.low <= 0 <= gap.high:
+    if gap is None or before is None or gap.groups < FEWEST_FOR_WILCOXON:
+        return ""
+    if math.isnan(gap.low) or gap.low <= 0 <= gap.high:
         return ""
     if row.direction.startswith(("higher", "lower")):
         return "better" if (gap.value > 0) == row.direction.startswith("higher") else "worse"
