@@ -99,7 +99,7 @@ def bias_plot(table: Table, modality: Modality) -> tuple[Plot, ...]:
         x = tuple(float(str(row["dose"])) for row in rows)
         y = tuple(found for row in rows if isinstance(found := row[key], Quantity))
         curves += [Curve(name, role, x, y)] if y else []
-    bars = ((limit, "bar"), (-limit, "bar")) if limit else ((0.0, "no bias"),)
+    bars = ((limit, "bar"), (-limit, "")) if limit else ((0.0, "no bias"),)
     return (Plot("bias", "Bias of plain regions", "dose", unit, tuple(curves), bars, log_x=True),)
 
 

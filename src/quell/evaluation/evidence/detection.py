@@ -80,7 +80,7 @@ def _cases(
     """Scan every signal, and one set without, which all signals share: the objects are the same."""
     first = task.scene(rng)
     model = subject.plan.scanner(first.truth, task.name)
-    images = max(math.ceil(subject.plan.pairs / len(first.sites)), 2)
+    images = max(math.ceil(subject.plan.pairs / len(first.sites)), subject.plan.images)
 
     def scans(signal: Signal | None) -> tuple[Scan, ...]:
         subject.step(f"{task.name}, dose {dose:g}, {signal.name if signal else 'no signal'}")

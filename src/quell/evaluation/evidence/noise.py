@@ -131,7 +131,7 @@ def shift_plot(rows: Sequence[Mapping[str, Cell]]) -> tuple[Plot, ...]:
     if not known:
         return ()
     doses, shifts = zip(*known, strict=True)
-    bars = ((SHIFT_LIMIT, "bar"), (-SHIFT_LIMIT, "bar"))
+    bars = ((SHIFT_LIMIT, "bar"), (-SHIFT_LIMIT, ""))
     curve = Curve("denoised against noisy", "after", doses, shifts)
     title = "Shift of the mean frequency of the noise"
     return (Plot("mean_shift", title, "dose", "%", (curve,), bars, log_x=True),)

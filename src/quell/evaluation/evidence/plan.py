@@ -16,6 +16,8 @@ SPECT_COUNTS = 60_000
 """Counts of one slice: the share of it in a perfusion study (see `spect_perfusion`)."""
 
 FEWEST_REPEATS = 4
+ENOUGH_IMAGES = 15
+"""With fewer, tests that take the regions of one image together are surer than they should be."""
 _GABOR_CHANNELS = 16
 """Of the perfusion defect, see `quell.evaluation.tasks.catalogue.channels_for`."""
 _VOLUMES = (Modality.CT, Modality.MR, Modality.PT)
@@ -63,6 +65,8 @@ class Plan:
     lesions : Lesions or None
     pairs : int
         Pairs of regions for each signal and dose.
+    images : int
+        Images with each signal, at least; several regions come from one image.
     repeats : int
         Acquisitions of the flat object at each dose.
     anatomies : int
@@ -79,6 +83,7 @@ class Plan:
     task_doses: tuple[tuple[str, tuple[float, ...]], ...] = ()
     pairs: int = 120
     repeats: int = 12
+    images: int = ENOUGH_IMAGES
     anatomies: int = 3
     slices: int = 1
     seed: int = 0
@@ -155,7 +160,7 @@ _PLANS: dict[Modality, Plan] = {
     ),
 }
 
-_QUICK_PAIRS, _QUICK_REPEATS = 48, 6
+_QUICK_PAIRS, _QUICK_REPEATS, _QUICK_CT_IMAGES = 48, 6, 6
 
 
 def plan_for(
@@ -186,6 +191,9 @@ def plan_for(
     if quick:
         doses = plan.doses[:3] if modality is Modality.US else (0.1, 0.25, 1.0)
         plan = replace(plan, doses=doses, pairs=_QUICK_PAIRS, repeats=_QUICK_REPEATS, anatomies=1)
+        if modality is Modality.CT:
+            # The only modality whose images take long.
+            plan = replace(plan, images=_QUICK_CT_IMAGES)
     chosen = replace(plan, seed=seed, slices=max(slices, 1), pairs=plan.pairs if pairs is None else pairs)
     chosen.check()
     return chosen

@@ -178,7 +178,7 @@ def change_plots(rows: Sequence[Mapping[str, Cell]]) -> tuple[Plot, ...]:
         known = [(x, q) for x, q in points if isinstance(q, Quantity) and math.isfinite(q.value)]
         known.sort(key=lambda point: point[0])
         curve = Curve("MTF50", "after", tuple(x for x, _ in known), tuple(q for _, q in known))
-        bars = ((CHANGE_LIMIT, "bar"), (-CHANGE_LIMIT, "bar"))
+        bars = ((CHANGE_LIMIT, "bar"), (-CHANGE_LIMIT, ""))
         title = f"Change of MTF50, dose {dose:g}"
         plots.append(Plot(f"f50_change_{dose:g}", title, "contrast", "%", (curve,), bars))
     return tuple(plots)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from quell.evaluation.evidence.detection import READER_NOISE, Detected
+from quell.evaluation.evidence.plan import ENOUGH_IMAGES
 from quell.evaluation.evidence.record import (
     Cell,
     Check,
@@ -101,7 +102,7 @@ def _compared(
     rows, checks = [], []
     for k, one in enumerate(detected):
         rows.append(_row(one, both[k], found[k], p_auc[k], p_d[k], seed))
-        checks.append(_check(one, found[k], p_auc[k], title))
+        checks.append(_check(one, rows[-1], title))
     return rows, checks
 
 
@@ -135,19 +136,27 @@ def _d_prime(scores: Scores, seed: int) -> Quantity:
     return Quantity.of(found, len(scores.present))
 
 
-def _check(one: Detected, found: Comparison, p_value: float, title: str) -> Check:
-    change = Quantity.of(found.auc.difference, len(one.before.present))
-    met, sure = change.value >= 0, p_value < SIGNIFICANT
-    remark = "" if met else f"p = {p_value:.2g} after Holm"
-    return Check(
-        f"{title}: change of AUC, {one.task.name} {one.signal.name}, dose {one.dose:g}",
-        _BAR,
-        change,
-        "",
-        Verdict.MET if met else Verdict.SHORT,
-        sure,
-        remark,
-    )
+def _check(one: Detected, row: Mapping[str, Cell], title: str) -> Check:
+    name = f"{title}: change of AUC, {one.task.name} {one.signal.name}, dose {one.dose:g}"
+    return check_of(name, row, len(np.unique(one.before.groups)))
+
+
+def check_of(name: str, row: Mapping[str, Cell], images: int) -> Check:
+    """Hold the change of an AUC against its bar.
+
+    A loss is sure where the paired test of the AUC or, since the AUC has no room above easy signals, that
+    of d' says so, each corrected for the number of comparisons, and there are images enough.
+    """
+    change, d_change = row["auc_change"], row["d_change"]
+    assert isinstance(change, Quantity) and isinstance(d_change, Quantity)
+    p_auc, p_d = float(str(row["auc_p"])), float(str(row["d_p"]))
+    met, enough = change.value >= 0, images >= ENOUGH_IMAGES
+    less = p_auc < SIGNIFICANT or (p_d < SIGNIFICANT and d_change.value < 0)
+    remark = "" if met else f"d′ {d_change.value:+.2f}; p after Holm {p_auc:.2g} (AUC), {p_d:.2g} (d′)"
+    if not (met or enough):
+        remark += f"; {images} images are too few to trust it"
+    sure = enough and (p_auc < SIGNIFICANT if met else less)
+    return Check(name, _BAR, change, "", Verdict.MET if met else Verdict.SHORT, sure, remark)
 
 
 _COLUMNS = (
