@@ -15,6 +15,7 @@ from quell.evaluation.benchmark.scoring import score_case
 from quell.evaluation.benchmark.subjects import drawn_subjects, real_subjects
 from quell.evaluation.references import listed, read_manifest
 from quell.image import Image, Modality
+from quell.noise.contracts import Simulated
 
 COUNTS = 60.0
 
@@ -122,3 +123,14 @@ def test_a_case_without_noise_is_refused() -> None:
     dark = replace(subject, image=subject.image.with_voxels(np.zeros_like(subject.image.voxels)))
     with pytest.raises(InputError):
         make_case(dark, 0.1, (0,))
+
+
+def test_a_simulation_that_moves_the_mean_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Starved:
+        def simulate(self, image: Image, dose: float, rng: np.random.Generator) -> Simulated:
+            noise = rng.normal(-0.6, 1, image.shape).astype(np.float32)
+            return Simulated(image.with_voxels(image.voxels * np.float32(dose) + noise))
+
+    monkeypatch.setattr("quell.evaluation.benchmark.cases.noise_model", lambda image: Starved())
+    with pytest.raises(InputError, match="dose is too low"):
+        make_case(counted(), 0.1, (0,))

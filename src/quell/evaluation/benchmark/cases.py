@@ -54,6 +54,12 @@ REALISATIONS = 2
 """Two images of one object with noise of their own: what differs between them is noise and nothing else."""
 
 
+MOST_MOVED = 0.5
+"""Shift of the mean over the added noise, beyond which a simulated lower dose is not believed."""
+
+_KEEP_THE_MEAN = (Modality.CT, Modality.PT, Modality.NM)
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """What cases are made of: an image of good quality, or an object whose truth is known.
@@ -162,12 +168,34 @@ def make_case(subject: Subject, dose: float, seed: tuple[int, ...]) -> Case:
     )
     if not added > 0:
         raise InputError(subject.name, "the simulation added no noise")
+    _refuse_moved(subject, truth, cut, inside, added)
     # The noise of an image at dose 1 has this share of what a lower dose adds to it.
     own = 0.0 if made.clean else float(np.sqrt(dose / (1 - dose)))
     warnings = tuple(dict.fromkeys(text for one in made.noisy for text in one.warnings))
     window = default_window(_slices(truth, slice(z, z + 1)))
     sigma = added * float(np.hypot(1, own))
     return Case(subject.name, subject.patient, truth, cut, z, window, inside, sigma, own, warnings)
+
+
+def _refuse_moved(
+    subject: Subject, truth: Image, noisy: tuple[Image, ...], inside: BoolArray, added: float
+) -> None:
+    """Refuse a thinned image whose mean is another: so few quanta were left that their logarithm is biased.
+
+    Raises
+    ------
+    InputError
+    """
+    if subject.scanner is not None or truth.modality not in _KEEP_THE_MEAN:
+        return
+    z = subject.scored
+    moved = float(np.mean([np.mean((one.voxels[z] - truth.voxels[z])[inside]) for one in noisy]))
+    if abs(moved) > MOST_MOVED * added:
+        raise InputError(
+            subject.name,
+            f"the simulated dose is too low for it: its mean moves by {moved:.3g} {truth.units}, "
+            f"and the noise that is added has {added:.3g}",
+        )
 
 
 def data_hash(cases: Iterable[Case]) -> str:
