@@ -67,12 +67,12 @@ def main() -> None:
             print(f"{level:5.0f}  {dose:4g}  {direct:10.4f}  {inserted:12.4f}  {ratio:15.4f}  {rms:12.4f}")
     rng = np.random.default_rng(0)
     full = MODEL.acquire(flat(1000, arguments.size), 1.0, rng).image
-    quanta = RadiographyNoise(structure=0.0).calibrated(full).quanta_per_value or 0.0
+    quanta = RadiographyNoise(structure=0.0).calibrate(full).quanta_per_value or 0.0
     print(f"quanta measured over those given: {quanta:.4f}")
     for name, work in (
         ("simulate", lambda: MODEL.simulate(full, 0.25, rng)),
         ("acquire", lambda: MODEL.acquire(full.with_voxels(np.abs(full.voxels)), 0.25, rng)),
-        ("calibrate", lambda: RadiographyNoise().calibrated(full)),
+        ("calibrate", lambda: RadiographyNoise().calibrate(full)),
     ):
         times = []
         for _ in range(5):

@@ -98,7 +98,7 @@ def test_what_is_written_can_be_read_by_the_other_commands(tmp_path: Path) -> No
     assert image.modality is Modality.XR
     assert image.geometry.spacing == pytest.approx((1.0, 0.2, 0.2))
     # Read back without what the file cannot say; anatomy makes the noise seem a little larger.
-    found = RadiographyNoise(structure=0.003).calibrated(image).quanta_per_value
+    found = RadiographyNoise(structure=0.003).calibrate(image).quanta_per_value
     assert found == pytest.approx(0.5, rel=0.2)
 
 

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from quell.image import Modality
 from quell.models.registry import default_card
 from quell.networks.universal_unet import ResidualBlock, UniversalUNet
+from quell.noise.spectrum import DESCRIPTOR_SIZE
 
 TINY = {"slices": 1, "widths": (4, 8), "blocks": (1, 1)}
 
@@ -30,6 +31,9 @@ def test_a_network_can_be_made_again_from_its_config() -> None:
     network = UniversalUNet(**TINY)
     again = UniversalUNet(**network.config)
     again.load_state_dict(network.state_dict())
+    stack = torch.randn(1, network.config["slices"], 32, 32)
+    spectrum = torch.randn(1, DESCRIPTOR_SIZE)
+    assert torch.equal(again(stack, spectrum), network(stack, spectrum))
 
 
 def test_a_block_that_learned_nothing_passes_its_input() -> None:

@@ -148,7 +148,7 @@ def test_the_signal_stays(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("quanta", [0.05, 0.5, 5.0])
 def test_quanta_are_found_in_the_noise(rng: np.random.Generator, quanta: float) -> None:
     image = replace(MODEL, quanta_per_value=quanta).acquire(steps(), 1.0, rng).image
-    found = RadiographyNoise(structure=0.0).calibrated(image).quanta_per_value
+    found = RadiographyNoise(structure=0.0).calibrate(image).quanta_per_value
     # 1024 blocks a field, the quantile of their variances is known to 2 %.
     assert found == pytest.approx(quanta, rel=0.06)
 
@@ -158,7 +158,7 @@ def test_quanta_are_found_beside_anatomy(rng: np.random.Generator) -> None:
     truth[0, 64:128] *= 1 + 0.3 * np.sin(np.arange(1024) / 1.5, dtype=np.float32)
     truth[0, ::32] *= 1.5
     image = MODEL.acquire(radiograph(truth), 1.0, rng).image
-    assert RadiographyNoise(structure=0.0).calibrated(image).quanta_per_value == pytest.approx(0.5, rel=0.15)
+    assert RadiographyNoise(structure=0.0).calibrate(image).quanta_per_value == pytest.approx(0.5, rel=0.15)
 
 
 def test_unmeasured_quanta_are_measured_by_simulate(rng: np.random.Generator) -> None:

@@ -210,7 +210,7 @@ class RadiographyNoise:
         found: NoiseEstimate = estimate_noise(image)
         return found
 
-    def calibrated(self, image: Image) -> RadiographyNoise:
+    def calibrate(self, image: Image) -> RadiographyNoise:
         """Return this model with the quanta that the noise of a linear image tells.
 
         Raises

@@ -56,7 +56,10 @@ def test_what_does_not_belong_together_is_refused(
 
 def test_unknown_geometry_and_modality_pass(images: tuple[Image, Image, Image]) -> None:
     reference, test, _ = images
-    compare(test, replace(reference, geometry=Geometry(), modality=Modality.UNKNOWN))
+    found = compare(test, replace(reference, geometry=Geometry(), modality=Modality.UNKNOWN))
+    known = compare(test, reference)
+    assert found.remarks == known.remarks
+    assert len(list(found.samples("slice"))) == len(list(known.samples("slice"))) > 0
 
 
 def test_a_reference_noisier_than_the_test_is_refused(images: tuple[Image, Image, Image]) -> None:

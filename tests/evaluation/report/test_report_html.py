@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -143,8 +144,13 @@ def test_numbers_that_are_missing_or_absurd_do_no_harm(
         make_series(pictures=(make_picture(1, 1, window=(5.0, 5.0), difference_limit=0.0, aspect=nan),)),
         make_series(pictures=(make_picture(2, 3, window=(nan, inf), difference_limit=nan, aspect=0.0),)),
     ):
-        parse(render_html(make_record(series), tmp_path))
-        write_report(make_record(series), tmp_path)
+        page = render_html(make_record(series), tmp_path)
+        parse(page)
+        assert series.name in page
+        _, numbers = write_report(make_record(series), tmp_path)
+        # Strict JSON knows neither NaN nor Infinity.
+        told = json.loads(numbers.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+        assert [one["name"] for one in told["series"]] == [series.name]
 
 
 def test_a_run_without_series_has_a_page(make_record: Any, tmp_path: Path) -> None:
