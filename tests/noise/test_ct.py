@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quell.image import Acquisition, Geometry, Image
+from quell.image import Acquisition, Geometry, Image, Modality
 from quell.noise.ct import CTNoise
 from quell.noise.ct_wedge import crop_variance, sector_variance, wedge_noise
 from quell.noise.tomography import counts, loops
@@ -327,3 +327,13 @@ def test_default_parameters_are_those_of_the_literature() -> None:
     water = s.ct(np.where(np.hypot(y, x) < 160, 0.0, -1000.0).astype(np.float32), 1.4)
     done = CTNoise().acquire(water, 1.0, np.random.default_rng(0)).image.voxels
     assert 7 < done[0, 108:148, 108:148].std() < 25
+
+
+def test_values_without_air_are_doubted() -> None:
+    # What a magnitude image looks like to somebody who calls it CT.
+    voxels = np.random.default_rng(0).normal(300, 40, (1, 96, 96)).clip(0).astype(np.float32)
+    image = Image(voxels, Modality.CT, "HU", Geometry((1.0, 0.8, 0.8), known=True), name="thigh")
+    assert any("no air" in doubt for doubt in s.MODEL.check(image))
+    voxels = voxels.copy()
+    voxels[:, :20] = -1000
+    assert not any("no air" in doubt for doubt in s.MODEL.check(image.with_voxels(voxels)))

@@ -10,6 +10,7 @@ from quell.errors import InputError
 from quell.image import Image, Modality
 
 _LARGE_PIXEL_MM = 1.6
+_NO_AIR_HU = -200.0
 _FEW_PIXELS = 64
 _BYTES = 8
 _LARGEST_HU = 1e5
@@ -54,6 +55,8 @@ def doubts_about(image: Image) -> list[str]:
         )
     if image.geometry.spacing[2] > _LARGE_PIXEL_MM:
         doubts.append("its pixels are large: it was probably resampled, and its noise averaged")
+    if float(np.min(image.voxels)) > _NO_AIR_HU:
+        doubts.append(f"no value is below {_NO_AIR_HU:g}, so there is no air in it: these may be no HU")
     if min(image.shape[1:]) < _FEW_PIXELS:
         doubts.append("it is only a small part of a slice: most of what attenuates its rays is missing")
     return doubts
