@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quell.models.scaling import Scaling
+
 
 class TrainingData(BaseModel):
     """One source of training images."""
@@ -34,6 +36,19 @@ class ModelCard(BaseModel):
         Over the weight files, in the alphabetical order of their roles.
     files
         Weight files by role: ``denoiser`` and ``estimator``.
+    method
+        How it was trained; ``"universal"`` has an estimator beside the denoiser.
+    dimensions
+        2 for slices, 3 for volumes.
+    scaling
+        Between image units and the numbers of the network; None for ``"universal"``, which normalises by the
+        noise.
+    outputs
+        What the network gives: ``image``, and ``spread`` or ``lower`` and ``upper``.
+    prior
+        Modalities of the second image of the patient that the network is told of; empty for none.
+    samples
+        Draws of noise that are averaged by a generative model; 0 for all others.
     metrics
         Measured figures by name, each with the command that prints it in `metrics_command`.
     """
@@ -58,6 +73,12 @@ class ModelCard(BaseModel):
     metrics_command: str = ""
     limits: tuple[str, ...] = ()
     licence: str = "Apache-2.0"
+    method: str = "universal"
+    dimensions: int = Field(default=2, ge=2, le=3)
+    scaling: Scaling | None = None
+    outputs: tuple[str, ...] = ("image",)
+    prior: tuple[str, ...] = ()
+    samples: int = Field(default=0, ge=0)
 
     @property
     def identifier(self) -> str:
