@@ -32,12 +32,14 @@ class Blend:
     seconds: float = 0.0
     error: str = ""
     cut: bool = False
+    mebibytes: int = 0
 
     card: Any = None
 
     def denoise(self, image: Image, strength: float = 1.0, sigma: Any = "auto") -> Denoised:
         if self.error:
             raise RuntimeError(self.error)
+        np.ones((self.mebibytes, 1 << 20), np.uint8)
         time.sleep(self.seconds)
         voxels = image.voxels + np.float32(self.share) * (np.median(image.voxels) - image.voxels)
         result = replace(image, voxels=voxels[:, 1:]) if self.cut else image.with_voxels(voxels)
@@ -121,6 +123,13 @@ def test_times_are_ratios_within_a_round() -> None:
     assert rows[1].milliseconds is not None and rows[1].milliseconds.value >= 40
     assert rows[1].per_megapixel == pytest.approx(rows[1].milliseconds.value * 1e6 / 512**2)
     assert rows[2].failed == "RuntimeError: x"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell of peaks")
+def test_memory_is_what_each_takes_whoever_came_before() -> None:
+    greedy = [entrant("first", mebibytes=200), entrant("second", mebibytes=100)]
+    peaks = [row.peak_mib for row in measure_speed([(e, "") for e in greedy], speed_image(Modality.CT), 2)]
+    assert peaks == pytest.approx([200, 100], abs=30)
 
 
 @pytest.fixture(scope="module")

@@ -135,6 +135,16 @@ def test_anscombe_treats_dim_and_bright_alike(rng: np.random.Generator) -> None:
     assert left[0] == pytest.approx(left[1], rel=0.15)
 
 
+def test_anscombe_takes_electronic_noise_below_zero_but_no_signed_image(rng: np.random.Generator) -> None:
+    counts = rng.poisson(8.0, (1, 64, 64)).astype(np.float32)
+    counts[0, 5, 5] = -0.6
+    found = find_filter("anscombe+gaussian", width=1.0).denoise(Image(counts, units="counts")).image.voxels
+    assert np.isfinite(found).all()
+    signed = Image(counts - 8, units="counts")
+    with pytest.raises(QuellError, match="negative"):
+        find_filter("anscombe+gaussian", width=1.0).denoise(signed)
+
+
 def test_butterworth_has_its_response() -> None:
     x = np.arange(256)
     for frequency in (1 / 16, 1 / 8, 1 / 4):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.interpolate import BSpline
 
-from quell.noise.grid import block_mean, upsample
+from quell.noise.grid import block_mean, smooth_upsample, upsample
 
 SHAPES = [(4, 4), (3, 7), (1, 5), (1, 1), (2, 3, 2, 5)]
 
@@ -71,3 +72,32 @@ def test_torch_and_numpy_agree(rng: np.random.Generator, dtype: str) -> None:
     assert str(up.dtype) == f"torch.{dtype}"
     np.testing.assert_allclose(up.numpy(), upsample(grid, 8), rtol=1e-5)
     np.testing.assert_allclose(block_mean(up, 4).numpy(), block_mean(upsample(grid, 8), 4), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_spline_keeps_constants_and_stays_within_its_coefficients(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    np.testing.assert_allclose(smooth_upsample(np.full(shape, 3.25, np.float32), 8), 3.25, rtol=1e-6)
+    grid = rng.random(shape).astype(np.float32)
+    up = smooth_upsample(grid, 8)
+    assert up.shape == (*shape[:-2], shape[-2] * 8, shape[-1] * 8)
+    assert grid.min() - 1e-6 <= up.min() and up.max() <= grid.max() + 1e-6
+
+
+def test_a_spline_is_that_of_scipy(rng: np.random.Generator) -> None:
+    grid = rng.random(12).astype(np.float32)
+    place = (np.arange(12 * 8) + 0.5) / 8 - 0.5
+    knots = np.arange(-2, 14)
+    expected = BSpline(knots, grid.astype(np.float64), 3)(place)
+    # Where the repeated ends have no part.
+    inner = slice(2 * 8, -2 * 8)
+    found = smooth_upsample(grid[None].repeat(3, 0), 8)[12]
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5)
+
+
+def test_a_spline_has_no_kinks(rng: np.random.Generator) -> None:
+    grid = rng.random((6, 6)).astype(np.float32)
+    bends = [np.abs(np.diff(up(grid, 16), 3, axis=0)).max() for up in (smooth_upsample, upsample)]
+    # A kink is a jump of the first difference; of the spline only the third one jumps.
+    assert bends[0] < 0.05 * bends[1]

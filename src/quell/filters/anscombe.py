@@ -12,6 +12,11 @@ from quell.filters.level import NoiseLevel
 from quell.image import Modality
 from quell.noise.detector.anscombe import generalised_anscombe, inverse_anscombe
 
+MOST_BELOW = 0.02
+"""Share of pixels below zero beyond which an image is taken to hold no counts."""
+
+_DARK = 3 / 8
+
 
 @dataclass(frozen=True)
 class Anscombe(Filter):
@@ -45,8 +50,10 @@ class Anscombe(Filter):
         gain = self.gain or noise.gain
         if not gain > 0:
             raise QuellError("the Anscombe transform needs to know how many units one count makes")
-        if pixels.min() < 0:
+        # Electronic noise takes a few dark pixels below zero; the transform sees no counts there.
+        if np.mean(pixels < -_DARK * gain) > MOST_BELOW:
             raise QuellError("the Anscombe transform needs counts: the image has negative values")
+        pixels = np.maximum(pixels, 0.0)
         stable = generalised_anscombe(pixels.astype(np.float32), gain, 0.0).astype(np.float64)
         level = NoiseLevel(1.0, 1 / float(np.median(stable)), 1.0, None)
         filtered = self.inner.apply(stable, level)
