@@ -15,7 +15,7 @@ SIGMA = 0.1
 
 
 def scenes(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return smooth positive scenes of values from 0.2 to 1.2, shape (count, z, y, x)."""
+    """Return smooth positive scenes of values from 0.2 to about 1, shape (count, z, y, x)."""
     axes = [
         np.linspace(0, 1, size)[tuple(slice(None) if a == b else None for b in range(3))]
         for a, size in enumerate(shape)
@@ -26,7 +26,7 @@ def scenes(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) ->
             centre, width = rng.uniform(0.2, 0.8, 3), rng.uniform(0.1, 0.3)
             away = sum((axis - c) ** 2 for axis, c in zip(axes[1:], centre[1:], strict=True))
             depth = (axes[0] - centre[0]) ** 2 if shape[0] > 1 else 0.0
-            scene += np.exp(-(away + 0.3 * depth) / (2 * width**2)) / 3
+            scene += np.exp(-(away + 0.03 * depth) / (2 * width**2)) / 2
     return found.astype(np.float32)
 
 
