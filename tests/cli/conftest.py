@@ -42,7 +42,7 @@ class FakeJob:
 def fake_job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:
     job = FakeJob(series=(make_series(),))
     monkeypatch.setattr("quell.jobs.denoising.run_job", job)
-    monkeypatch.setattr("quell.models.registry.find_card", lambda identifier: None)
+    monkeypatch.setattr("quell.models.registry.locate", lambda identifier: None)
     return job
 
 

@@ -137,10 +137,10 @@ def test_an_interruption_ends_with_130_and_one_line(fake_job: Any, capsys: Any) 
 def test_an_unknown_model_ends_with_2_before_any_work(
     fake_job: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def find_card(identifier: str) -> None:
+    def locate(identifier: str) -> None:
         raise ModelError(f"unknown model {identifier!r}")
 
-    monkeypatch.setattr("quell.models.registry.find_card", find_card)
+    monkeypatch.setattr("quell.models.registry.locate", locate)
     code, out, err = run(capsys, "study", "-o", "out", "--model", "no.such")
     assert (code, out, errors(err)) == (2, "", ["quell: error: unknown model 'no.such'"])
     assert fake_job.calls == []

@@ -64,7 +64,9 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is writt
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME.TAG", help="One of `quell models`. [default: by modality]", show_default=False
+        metavar="NAME.TAG|RUN",
+        help="One of `quell models`, or the folder of a training run. [default: by modality]",
+        show_default=False,
     ),
 ]
 Strength = Annotated[
@@ -199,9 +201,9 @@ def _check_strength(strength: float) -> None:
 def _check_model(identifier: str | None) -> None:
     # An unknown model is a wrong argument, not a failure of every series.
     if identifier is not None:
-        from quell.models.registry import find_card
+        from quell.models.registry import locate
 
-        find_card(identifier)
+        locate(identifier)
 
 
 def _parse_sigma(text: str) -> float | None:

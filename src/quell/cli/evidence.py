@@ -19,7 +19,9 @@ _WIDTH = 78
 
 Model = Annotated[
     str | None,
-    typer.Argument(metavar="MODEL.TAG", help="One of `quell models`.", show_default=False),
+    typer.Argument(
+        metavar="MODEL", help="One of `quell models`, or the folder of a training run.", show_default=False
+    ),
 ]
 Other = Annotated[
     str | None,
@@ -58,7 +60,7 @@ def evidence(
 ) -> None:
     """Judge a denoiser on phantoms: noise, resolution, detection, bias, lesions, speed."""
     if (model is None) == (denoiser is None):
-        raise typer.BadParameter("give either a model or --denoiser", param_hint="MODEL.TAG")
+        raise typer.BadParameter("give either a model or --denoiser", param_hint="MODEL")
     from quell.image import Modality
     from quell.jobs.evidence import EvidenceSettings, load_model, load_object, run_evidence
 

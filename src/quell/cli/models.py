@@ -1,4 +1,4 @@
-"""``quell models``: the networks that ship."""
+"""``quell models``: the networks that ship, and those of training runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ if TYPE_CHECKING:
 
 
 def models(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="A NAME.TAG, or the folder of a training run. [default: all that ship]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
-    """List the networks that ship with Quell."""
-    from quell.models.registry import list_cards
+    """List the networks that ship with Quell, or tell of those that are named."""
+    from quell.models.registry import list_cards, locate
 
-    cards = list_cards()
+    cards = tuple(locate(run).card for run in runs) if runs else list_cards()
     if as_json:
         listed = [{"identifier": card.identifier, **card.model_dump(mode="json")} for card in cards]
         print(json.dumps(listed, indent=2))
@@ -32,6 +40,14 @@ def _describe(card: ModelCard) -> str:
     lines = [
         f"{card.identifier}  {card.version}  {' '.join(card.modalities)}",
         about,
-        f"  {size}, reads {card.slices} slice{'s' if card.slices > 1 else ''} for one",
+        f"  {size}, {_reads(card)}",
     ]
+    if card.prior:
+        lines.append(f"  needs a {' or '.join(card.prior)} of the patient (--prior)")
     return "\n".join(lines)
+
+
+def _reads(card: ModelCard) -> str:
+    if card.dimensions == 3:
+        return "reads whole volumes"
+    return f"reads {card.slices} slice{'s' if card.slices > 1 else ''} for one"

@@ -1,4 +1,4 @@
-"""Denoisers by name: models that ship, classical methods, objects of any module, commands."""
+"""Denoisers by name: models, training runs, classical methods, objects of any module, commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quell.evaluation.command_denoiser import TIMEOUT, CommandDenoiser
 from quell.filters.registry import PREFIX, find_filter, list_filters
 from quell.image import Modality
 from quell.inference.contracts import Denoiser
-from quell.models.registry import find_card, list_cards, model_files
+from quell.models.registry import list_cards, locate, model_files
 
 COMMAND = "cmd:"
 NETWORK, CLASSICAL, OBJECT, PROGRAM = "network", "classical", "object", "command"
@@ -56,7 +56,8 @@ def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout:
     Parameters
     ----------
     name : str
-        A model that ships (``"universal.fast"``), a classical method (``"nlm"``, ``"anscombe+wavelet"``),
+        A model that ships (``"universal.fast"``), the folder of a training run, a classical method
+        (``"nlm"``, ``"anscombe+wavelet"``),
         ``"module:object"`` (a `Denoiser`, or something that makes one when called without arguments), or
         ``"cmd:mytool {in} {out}"``.
     engine : str
@@ -79,11 +80,14 @@ def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout:
     classical = {facts.name for facts in list_filters(installed=False)}
     if name in classical or name.removeprefix(PREFIX) in classical:
         return Entrant(name, CLASSICAL, find_filter(name, streams=streams), "NumPy and SciPy, 64-bit floats")
+    if Path(name).exists():
+        return _network(name, engine, streams)
     if ":" in name:
         return _object(name)
     known = ", ".join(known_names())
     raise QuellError(
-        f"unknown denoiser {name!r}; there is: {known}, module:object and cmd:'tool {{in}} {{out}}'"
+        f"unknown denoiser {name!r}; there is: {known}, folders of finished runs, module:object and "
+        "cmd:'tool {in} {out}'"
     )
 
 
@@ -128,13 +132,12 @@ def find_denoisers(names: Sequence[str], **options: Any) -> tuple[Entrant, ...]:
 
 
 def _network(name: str, engine: str, streams: int) -> Entrant:
-    from quell.inference.network_denoiser import NetworkDenoiser
+    from quell.inference.make import make_denoiser
     from quell.inference.runtimes import make_runtime
 
-    card = find_card(name)
-    denoiser = NetworkDenoiser(
-        card, model_files(card), make_runtime(engine, threads=streams), streams=streams
-    )
+    found = locate(name)
+    runtime = make_runtime(engine, threads=streams)
+    denoiser = make_denoiser(found.card, model_files(found.card, found.folder), runtime, streams)
     return Entrant(name, NETWORK, denoiser, denoiser.engine)
 
 

@@ -14,12 +14,10 @@ from quell.filters.contracts import Filter, Setting
 from quell.filters.level import NoiseLevel, level_of
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, NoiseMap, Sigma
+from quell.inference.levels import even_noise
 from quell.models.card import ModelCard
 from quell.noise.contracts import NoiseEstimate
-from quell.noise.spectrum import DESCRIPTOR_SIZE, describe
-
-BLOCK = 8
-"""Side in pixels of the blocks of the noise map."""
+from quell.noise.spectrum import describe
 
 TAG = "classical"
 
@@ -136,9 +134,7 @@ def settings_of(method: Filter) -> dict[str, Setting]:
 
 def _noise_map(image: Image, noise: NoiseLevel) -> NoiseMap:
     """Return one level for all blocks, which is all that a classical method is told."""
-    depth, rows, columns = image.shape
-    level = np.full((depth, -(-rows // BLOCK), -(-columns // BLOCK)), noise.sigma, np.float32)
-    descriptor = np.zeros(DESCRIPTOR_SIZE, np.float32)
-    if noise.spectrum is not None:
-        descriptor = describe(np.fft.ifftshift(noise.spectrum.power).astype(np.float32))
-    return NoiseMap(level, BLOCK, image.shape, descriptor)
+    if noise.spectrum is None:
+        return even_noise(image, noise.sigma)
+    power = np.fft.ifftshift(noise.spectrum.power).astype(np.float32)
+    return even_noise(image, noise.sigma, describe(power))

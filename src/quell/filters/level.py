@@ -7,22 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from quell.errors import InputError
-from quell.image import FloatArray, Image, Modality
+from quell.image import Image
 from quell.noise.contracts import NoiseEstimate, NoiseSpectrum
 from quell.noise.estimation import patient_level
-from quell.noise.flat import block_statistics, quiet_level
+from quell.noise.flat import block_statistics
+from quell.noise.quiet import QUANTILE_OF_WHITE, QUIET_SHARE
+from quell.noise.quiet import foreground as foreground
+from quell.noise.quiet import noise_sigma as noise_sigma
 
-_CT_BODY = -500.0
-_SIGNAL = 0.1
-_QUIET_SHARE = 0.2
 _SLICES = 8
 _FEWEST = 20
-
-_QUANTILE_OF_WHITE = 0.924
-"""The lower fifth of the standard deviations of 8 x 8 blocks of white noise, around their planes, over the
-true one: 1 - 0.84 / sqrt(2 * 61)."""
-
-_MAD = 0.6745
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,34 +41,6 @@ class NoiseLevel:
     spectrum: NoiseSpectrum | None = None
 
 
-def foreground(image: Image) -> tuple[float, float]:
-    """Return the values between which the patient lies: above -500 HU in CT, above a tenth of the span of
-    values elsewhere."""
-    real = image.voxels if image.padding is None else image.voxels[~image.padding]
-    if real.size == 0:
-        return -np.inf, np.inf
-    if image.modality is Modality.CT:
-        return _CT_BODY, np.inf
-    low, high = np.percentile(real, (0.5, 99.5))
-    return float(low + _SIGNAL * (high - low)), np.inf
-
-
-def noise_sigma(image: Image) -> float:
-    """Return the noise level of an image by plain means.
-
-    `quell.noise.flat.quiet_level` over the foreground, put right for the quantile it takes of white noise;
-    where there are too few blocks, the median absolute diagonal difference (Donoho and Johnstone 1994).
-    Correlated noise comes out too low, since part of it looks like slopes.
-
-    Returns
-    -------
-    float
-        In the units of the image; 0 for a constant one.
-    """
-    level = quiet_level(_real(image), foreground(image), _QUIET_SHARE)
-    return level / _QUANTILE_OF_WHITE if level > 0 else _diagonal_level(image.voxels)
-
-
 def over_mean(image: Image, power: int) -> float:
     """Return the standard deviation, to a power, over the mean of the quiet parts of an image.
 
@@ -86,10 +52,10 @@ def over_mean(image: Image, power: int) -> float:
     for z in np.unique(np.linspace(0, image.shape[0] - 1, min(image.shape[0], _SLICES)).astype(int)):
         mean, sd = block_statistics(image, int(z))
         usable = (mean > max(low, 0)) & (mean < high) & (sd > 0)
-        found.append((sd[usable] / _QUANTILE_OF_WHITE) ** power / mean[usable])
+        found.append((sd[usable] / QUANTILE_OF_WHITE) ** power / mean[usable])
     ratios = np.concatenate(found)
     if ratios.size >= _FEWEST:
-        return float(np.quantile(ratios, _QUIET_SHARE))
+        return float(np.quantile(ratios, QUIET_SHARE))
     return _ratio(noise_sigma(image) ** power, typical(image))
 
 
@@ -133,25 +99,6 @@ def level_of(image: Image, estimate: NoiseEstimate | None, sigma: float | None) 
         return NoiseLevel(sigma, _ratio(sigma, mean), gain, spectrum)
     gain = 1.0 if counted else over_mean(image, 2)
     return NoiseLevel(noise_sigma(image), over_mean(image, 1), gain, spectrum)
-
-
-def _real(image: Image) -> FloatArray:
-    """Return the voxels with padding moved out of every foreground."""
-    if image.padding is None or not image.padding.any():
-        return image.voxels
-    real: FloatArray = np.where(image.padding, np.float32(np.finfo(np.float32).min), image.voxels)
-    return real
-
-
-def _diagonal_level(voxels: FloatArray) -> float:
-    if min(voxels.shape[1:]) < 2:
-        return 0.0
-    a, b = voxels[:, ::2, ::2], voxels[:, 1::2, 1::2]
-    c, d = voxels[:, ::2, 1::2], voxels[:, 1::2, ::2]
-    rows, columns = b.shape[1:]
-    cut = (slice(None), slice(rows), slice(columns))
-    diagonal = (a[cut].astype(np.float64) + b[cut] - c[cut] - d[cut]) / 2
-    return float(np.median(np.abs(diagonal)) / _MAD)
 
 
 def _ratio(sigma: float, mean: float) -> float:

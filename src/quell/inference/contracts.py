@@ -22,6 +22,9 @@ Step: TypeAlias = Callable[[str, int], None]
 
 Sigma: TypeAlias = float | Literal["auto"]
 
+HALF_INTERVAL = 1.645
+"""Half of the width of a 90 % interval of a Gaussian, in standard deviations."""
+
 
 class Runtime(Protocol):
     """An engine that runs ONNX files."""
@@ -90,11 +93,27 @@ class Denoised:
         The noise that was found in the input.
     seconds : dict of str to float
         Wall time of ``estimate`` and ``network``.
+    spread : ndarray of float32, shape (z, y, x), optional
+        Standard deviation of each voxel of the result at full strength, in the units of the image, as the
+        denoiser tells it; 0 where nothing was measured (padding).
+    lower, upper : ndarray of float32, shape (z, y, x), optional
+        Between these the voxel lies in 90 % of the cases, as the denoiser tells it.
     """
 
     image: Image
     noise: NoiseMap
     seconds: dict[str, float]
+    spread: FloatArray | None = None
+    lower: FloatArray | None = None
+    upper: FloatArray | None = None
+
+    @property
+    def deviation(self) -> FloatArray | None:
+        """The spread, or what a Gaussian with this 90 % interval would have; None where neither is told."""
+        if self.spread is not None or self.lower is None or self.upper is None:
+            return self.spread
+        half: FloatArray = (self.upper - self.lower) / np.float32(2 * HALF_INTERVAL)
+        return half
 
 
 class Denoiser(Protocol):

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.inference.contracts import NoiseMap
+from quell.noise.flat import SIDE as BLOCK
+from quell.noise.spectrum import DESCRIPTOR_SIZE
 
 _CT_BODY = -500.0
 _SIGNAL = 0.1
@@ -37,6 +39,22 @@ def with_median(noise: NoiseMap, image: Image, sigma: float) -> NoiseMap:
     """
     median = median_level(noise, image)
     return noise.scaled(sigma / median) if median > 0 else noise
+
+
+def even_noise(image: Image, sigma: float, descriptor: npt.NDArray[np.float32] | None = None) -> NoiseMap:
+    """Return a noise map of one level for all blocks, white where no descriptor is given."""
+    depth, rows, columns = image.shape
+    level = np.full((depth, -(-rows // BLOCK), -(-columns // BLOCK)), sigma, np.float32)
+    white = np.zeros(DESCRIPTOR_SIZE, np.float32)
+    return NoiseMap(level, BLOCK, image.shape, white if descriptor is None else descriptor)
+
+
+def value_range(image: Image) -> tuple[float, float]:
+    """Return the lowest and the highest real value: removing noise cannot leave that range."""
+    voxels = image.voxels if image.padding is None else image.voxels[~image.padding]
+    if voxels.size == 0:
+        return -np.inf, np.inf
+    return float(voxels.min()), float(voxels.max())
 
 
 def _foreground(image: Image, block: int) -> BoolArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -14,9 +13,10 @@ import numpy as np
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise, with_activity
-from quell.inference.levels import with_median
+from quell.inference.levels import value_range, with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.slices import Slices
+from quell.inference.streams import cores
 from quell.inference.tiling import tiles
 from quell.models.card import ModelCard
 from quell.noise.grid import upsample
@@ -55,7 +55,7 @@ class NetworkDenoiser:
         streams: int | None = None,
     ) -> None:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
-        self._streams = streams or _cores()
+        self._streams = streams or cores()
         self._compiled: dict[object, Network] = {}
         self._local = threading.local()
 
@@ -135,7 +135,7 @@ class NetworkDenoiser:
             "spectrum": (1, len(noise.descriptor)),
         }
         network = self._network("denoiser", shapes, streams, exact=False)
-        bounds = _value_range(image)
+        bounds = value_range(image)
         result = np.empty_like(image.voxels)
 
         def one(z: int) -> None:
@@ -199,18 +199,3 @@ class NetworkDenoiser:
                 y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
             ]
         return result
-
-
-def _cores() -> int:
-    """Return how many cores the process may use; where the system does not say, how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _value_range(image: Image) -> tuple[float, float]:
-    """Return the lowest and the highest real value: removing noise cannot leave that range."""
-    voxels = image.voxels if image.padding is None else image.voxels[~image.padding]
-    if voxels.size == 0:
-        return -np.inf, np.inf
-    return float(voxels.min()), float(voxels.max())

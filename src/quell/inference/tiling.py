@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,40 @@ def tiles(shape: tuple[int, int], tile: int, halo: int, multiple: int) -> Iterat
     for rows in tile_spans(shape[0], tile, halo, multiple):
         for columns in tile_spans(shape[1], tile, halo, multiple):
             yield rows, columns
+
+
+def boxes(
+    shape: tuple[int, ...], tile: tuple[int, ...], halo: int, multiple: int
+) -> Iterator[tuple[Span, ...]]:
+    """Yield the tiles of an array of any number of axes, the last axis fastest.
+
+    Parameters
+    ----------
+    shape, tile : tuple of int
+        Lengths of the array and of a tile, axis by axis, all multiples of `multiple`.
+    halo, multiple : int
+        See `tile_spans`.
+    """
+    axes = zip(shape, tile, strict=True)
+    yield from product(*(tile_spans(length, side, halo, multiple) for length, side in axes))
+
+
+def tile_shape(shape: tuple[int, ...], most: int, halo: int, multiple: int) -> tuple[int, ...]:
+    """Return the lengths of a tile of at most `most` elements; axes that are short are taken whole.
+
+    A tile is never smaller than three times the halo, where most of it would be seen and thrown away.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array, all multiples of `multiple`.
+    most : int
+        Elements of a tile.
+    halo, multiple : int
+        See `tile_spans`.
+    """
+    least = max(multiple, -(-3 * halo // multiple) * multiple)
+    side = max(*shape, least)
+    while side > least and prod(min(length, side) for length in shape) > most:
+        side -= multiple
+    return tuple(min(length, side) for length in shape)

@@ -20,7 +20,7 @@ from quell.jobs.common import Progress, Silent, planned, surviving, treat_study
 
 if TYPE_CHECKING:
     from quell.inference.contracts import Denoised, Sigma, Step
-    from quell.inference.network_denoiser import NetworkDenoiser
+    from quell.inference.make import ModelDenoiser
     from quell.models.card import ModelCard
 
 
@@ -31,7 +31,7 @@ class JobSettings:
     Attributes
     ----------
     model : str or None
-        ``name.tag``; None takes the default of each modality.
+        ``name.tag``, or the folder of a training run; None takes the default of each modality.
     strength : float
         Share of the estimated noise to take away, 0 to 1.
     sigma : float or None
@@ -62,7 +62,7 @@ class JobSettings:
     def check(self) -> None:
         """Raise QuellError for values that make no sense, before any work is done."""
         from quell.inference.runtimes import check_names
-        from quell.models.registry import find_card
+        from quell.models.registry import locate
 
         if not 0 <= self.strength <= 1:
             raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
@@ -72,7 +72,7 @@ class JobSettings:
             raise QuellError(f"threads must be at least 1, got {self.threads}")
         check_names(self.engine, self.device)
         if self.model is not None:
-            find_card(self.model)
+            locate(self.model)
 
 
 def run_job(
@@ -137,21 +137,20 @@ class Denoising:
     def __init__(self, settings: JobSettings) -> None:
         settings.check()
         self._settings = settings
-        self._made: dict[str, NetworkDenoiser] = {}
+        self._made: dict[Path, ModelDenoiser] = {}
 
-    def denoiser(self, modality: Modality) -> NetworkDenoiser:
+    def denoiser(self, modality: Modality) -> ModelDenoiser:
         """Return the denoiser for a modality, or the one that the user named."""
-        from quell.inference.network_denoiser import NetworkDenoiser
+        from quell.inference.make import make_denoiser
         from quell.inference.runtimes import make_runtime
-        from quell.models.registry import default_card, find_card, model_files
+        from quell.models.registry import default_card, locate, model_files
 
         chosen = self._settings
-        card = find_card(chosen.model) if chosen.model else default_card(modality)
-        if card.identifier not in self._made:
+        card, folder = locate(chosen.model or default_card(modality).identifier)
+        if folder not in self._made:
             runtime = make_runtime(chosen.engine, chosen.device, chosen.threads)
-            made = NetworkDenoiser(card, model_files(card), runtime, streams=chosen.threads)
-            self._made[card.identifier] = made
-        return self._made[card.identifier]
+            self._made[folder] = make_denoiser(card, model_files(card, folder), runtime, chosen.threads)
+        return self._made[folder]
 
     def denoise(self, image: Image, step: Step | None = None) -> Denoised:
         """Denoise one image with the denoiser for its modality."""

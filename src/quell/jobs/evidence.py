@@ -154,20 +154,20 @@ def make_evidence(
 
 
 def load_model(identifier: str, settings: EvidenceSettings) -> Denoiser:
-    """Return a model that ships, ready to run.
+    """Return a model that ships, or that of a training run, ready to run.
 
     Raises
     ------
     ModelError
         If there is no such model, its weights are damaged, or the engine is not there.
     """
-    from quell.inference.network_denoiser import NetworkDenoiser
+    from quell.inference.make import make_denoiser
     from quell.inference.runtimes import make_runtime
-    from quell.models.registry import find_card, model_files
+    from quell.models.registry import locate, model_files
 
-    card = find_card(identifier)
+    found = locate(identifier)
     runtime = make_runtime(settings.engine, settings.device, settings.threads)
-    return NetworkDenoiser(card, model_files(card), runtime, streams=settings.threads)
+    return make_denoiser(found.card, model_files(found.card, found.folder), runtime, settings.threads)
 
 
 def load_object(words: str) -> Denoiser:

@@ -1,11 +1,12 @@
-"""The models that ship: found by reading their cards, without loading any engine."""
+"""The models that ship and those of training runs: found by their cards, without loading any engine."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from quell.errors import ModelError
 from quell.models.card import ModelCard
@@ -15,8 +16,23 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 CARD = "card.json"
+MODEL = "model"
+"""Folder within that of a training run."""
 
 DEFAULT = "universal.fast"
+
+
+class Located(NamedTuple):
+    """A model and where its files lie.
+
+    Attributes
+    ----------
+    card : ModelCard
+    folder : Path
+    """
+
+    card: ModelCard
+    folder: Path
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +67,7 @@ def find_card(identifier: str) -> ModelCard:
         if card.identifier == identifier:
             return card
     known = ", ".join(card.identifier for card in list_cards()) or "none"
-    raise ModelError(f"unknown model {identifier!r}; there is: {known}")
+    raise ModelError(f"unknown model {identifier!r}; there is: {known}, and the folder of any finished run")
 
 
 def default_card(modality: Modality) -> ModelCard:
@@ -68,15 +84,65 @@ def default_card(modality: Modality) -> ModelCard:
     return next((card for card in fitting if card.identifier == DEFAULT), fitting[0])
 
 
-def model_files(card: ModelCard) -> dict[str, Path]:
+def locate(identifier: str | os.PathLike[str]) -> Located:
+    """Return a model that ships by ``name.tag``, or that of a training run by its place.
+
+    Parameters
+    ----------
+    identifier : str or path-like
+        ``name.tag``, the folder of a run, its folder ``model``, or a ``card.json``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the run has none yet.
+    """
+    name = os.fspath(identifier)
+    if any(card.identifier == name for card in list_cards()):
+        return Located(find_card(name), WEIGHTS / name)
+    place = Path(name)
+    try:
+        file = _card_file(place)
+    except OSError as error:
+        raise ModelError(f"{place}: {error.strerror or error}") from error
+    if file is not None:
+        return Located(read_card(file), file.parent)
+    if place.name == name and not place.exists():
+        find_card(name)
+    raise ModelError(f"{place}: {_why_none(place)}")
+
+
+def _card_file(place: Path) -> Path | None:
+    """Return the card at a place: a file, in a folder of a model, or in a folder of a run."""
+    if place.is_file():
+        return place
+    return next((file for file in (place / MODEL / CARD, place / CARD) if file.is_file()), None)
+
+
+def _why_none(place: Path) -> str:
+    if not place.exists():
+        return "no such model, run or card"
+    return f"no model in it ({MODEL}/{CARD} is missing): a run has one when it is finished"
+
+
+def model_files(card: ModelCard, folder: Path | None = None) -> dict[str, Path]:
     """Return the weight files of a model by role, after a check of their hash.
+
+    Parameters
+    ----------
+    card : ModelCard
+    folder : Path, optional
+        Where they lie; by default where those of the models that ship do.
 
     Raises
     ------
     ModelError
         If a file is missing or its content is not what the card says.
     """
-    folder = WEIGHTS / card.identifier
+    folder = folder or WEIGHTS / card.identifier
+    outside = [name for name in card.files.values() if Path(name).name != name]
+    if outside:
+        raise ModelError(f"{card.identifier}: its card names a file outside its folder: {outside[0]}")
     files = {role: folder / name for role, name in card.files.items()}
     try:
         found = weights_hash(files)
