@@ -1,9 +1,10 @@
 """A plain 2-D U-Net of any depth and width, after Ronneberger et al., MICCAI 2015.
 
-Source: doi 10.1007/978-3-319-24574-4_28. As there: two 3 x 3 convolutions at each level, skips that are concatenated, channels that double from level
-to level. Ours: padded convolutions (the output is as large as the input), down by a convolution with stride
-2 or by the maximum, up by linear interpolation or by a transposed convolution, leaky ReLU, no normalisation
-layers, and on request an output that is added to the input.
+Source: doi 10.1007/978-3-319-24574-4_28. As there: two 3 x 3 convolutions at each level, skips that are
+concatenated, channels that double from level to level. Ours: padded convolutions (the output is as large as
+the input), down by a convolution with stride 2 or by the maximum, up by linear interpolation or by a
+transposed convolution, leaky ReLU, no normalisation layers, and on request an output that is added to the
+input.
 """
 
 from __future__ import annotations
