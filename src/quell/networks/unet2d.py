@@ -70,6 +70,9 @@ class UNet2d(nn.Module):
         Convolutions at each level, on the way down and on the way up.
     slope : float
         Of the leaky ReLU below zero.
+    bias : bool
+        Whether convolutions add constants. Without them the network is homogeneous: twice the input gives
+        twice the output.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class UNet2d(nn.Module):
         up: Up = "linear",
         convolutions: int = 2,
         slope: float = 0.1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if not widths or convolutions < 1:
@@ -99,12 +103,12 @@ class UNet2d(nn.Module):
         pairs = list(pairwise(widths))
         first = [inputs, *widths[1:]]
         self.encoders = nn.ModuleList(
-            _convolutions(a, b, convolutions, slope) for a, b in zip(first, widths, strict=True)
+            _convolutions(a, b, convolutions, slope, bias) for a, b in zip(first, widths, strict=True)
         )
-        self.downs = nn.ModuleList(_down(a, b, down, slope) for a, b in pairs)
-        self.ups = nn.ModuleList(_up(b, a, up) for a, b in pairs)
-        self.decoders = nn.ModuleList(_convolutions(2 * a, a, convolutions, slope) for a, _ in pairs)
-        self.head = nn.Conv2d(widths[0], outputs, 1)
+        self.downs = nn.ModuleList(_down(a, b, down, slope, bias) for a, b in pairs)
+        self.ups = nn.ModuleList(_up(b, a, up, bias) for a, b in pairs)
+        self.decoders = nn.ModuleList(_convolutions(2 * a, a, convolutions, slope, bias) for a, _ in pairs)
+        self.head = nn.Conv2d(widths[0], outputs, 1, bias=bias)
         start_plain(self, slope)
         if residual:
             nn.init.zeros_(self.head.weight)
@@ -130,23 +134,26 @@ class UNet2d(nn.Module):
         return out + image[:, centre : centre + 1]
 
 
-def _convolutions(inputs: int, width: int, count: int, slope: float) -> nn.Sequential:
+def _convolutions(inputs: int, width: int, count: int, slope: float, bias: bool) -> nn.Sequential:
     parts: list[nn.Module] = []
     for index in range(count):
-        parts += [nn.Conv2d(width if index else inputs, width, 3, padding=1), nn.LeakyReLU(slope)]
+        convolution = nn.Conv2d(width if index else inputs, width, 3, padding=1, bias=bias)
+        parts += [convolution, nn.LeakyReLU(slope)]
     return nn.Sequential(*parts)
 
 
-def _down(inputs: int, outputs: int, kind: Down, slope: float) -> nn.Module:
+def _down(inputs: int, outputs: int, kind: Down, slope: float, bias: bool) -> nn.Module:
     if kind == "maximum":
-        return nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(inputs, outputs, 1), nn.LeakyReLU(slope))
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(slope))
+        mix = nn.Conv2d(inputs, outputs, 1, bias=bias)
+        return nn.Sequential(nn.MaxPool2d(2), mix, nn.LeakyReLU(slope))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=bias), nn.LeakyReLU(slope))
 
 
-def _up(inputs: int, outputs: int, kind: Up) -> nn.Module:
+def _up(inputs: int, outputs: int, kind: Up, bias: bool) -> nn.Module:
     if kind == "transposed":
-        return nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
+        return nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=bias)
     # The 1 x 1 convolution commutes with the interpolation and is cheaper before it.
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        nn.Conv2d(inputs, outputs, 1, bias=bias),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
     )
