@@ -1,0 +1,155 @@
+"""Learn from single noisy images whose law of noise is known, by corrupting them once more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from quell.errors import QuellError
+from quell.image import Modality
+from quell.methods.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.base import BaseMethod, middle, plain
+from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
+from quell.methods.noise_correlation import coloured, colouring, reach
+from quell.methods.noise_law import Law, LawConfig, Recorruption, level_source, noise_variance
+
+
+class GR2RConfig(BackboneConfig, LawConfig):
+    """Settings.
+
+    Attributes
+    ----------
+    alpha
+        The share of the noisy image that is kept back as the target.
+    draws
+        Corrupted copies that are averaged in use; 0 runs the network once on the image as it is.
+    """
+
+    alpha: float = Field(0.15, gt=0, lt=1)
+    draws: int = Field(5, ge=0)
+
+
+class Recorrupted(nn.Module):
+    """Corrupt the middle slice with given noise and denoise it: one draw of the average of GR2R.
+
+    Parameters
+    ----------
+    network : nn.Module
+    slices : int
+    recorruption : Recorruption
+    level, full : float
+        In network units.
+    """
+
+    kernel: Tensor
+    level: Tensor
+    full: Tensor
+
+    def __init__(
+        self, network: nn.Module, slices: int, recorruption: Recorruption, level: float, full: float
+    ) -> None:
+        super().__init__()
+        self.network, self.slices = network, slices
+        self.law, self.alpha = recorruption.law, recorruption.alpha
+        self.register_buffer("kernel", recorruption.kernel.clone(), persistent=False)
+        self.register_buffer("level", torch.tensor(level), persistent=False)
+        self.register_buffer("full", torch.tensor(full), persistent=False)
+
+    def forward(self, stack: Tensor, noise: Tensor) -> Tensor:
+        """Return the denoised middle slice (n, 1, y, x) from a stack and unit white noise (n, 1, y, x)."""
+        centre = self.slices // 2
+        image = stack[:, centre : centre + 1]
+        sd = noise_variance(self.law, image, self.level, self.full).sqrt()
+        extra = math.sqrt(self.alpha / (1 - self.alpha)) * sd * coloured(noise, self.kernel)
+        done: Tensor = self.network(
+            torch.cat((stack[:, :centre], image + extra, stack[:, centre + 1 :]), dim=1)
+        )
+        return done
+
+
+class GR2R(BaseMethod):
+    """Predict what is kept back of a noisy image from what is left of it.
+
+    Monroy, Bacca and Tachella, "Generalized recorrupted-to-recorrupted: Self-supervised learning beyond
+    Gaussian noise", CVPR 2025, arXiv 2412.04648: y1 and y2 as in `quell.methods.noise_law`, the loss
+    ``|R(y1) - y2|^2``, alpha of 0.15, the average of five draws in use. As y1 and y2 are independent given
+    the clean x and E[y2] = x, the loss is that of supervised learning of x from y1, but for a constant.
+
+    Ours: the network; correlated Gaussian noise is corrupted with noise of the measured autocorrelation,
+    taken as the same along rows and columns and as their product; only the middle slice is corrupted, its
+    neighbours, whose noise is their own, are seen as they are; in use the corruption of all laws is drawn
+    from a Gaussian of the variance of the law (exact for Gaussian noise; for the others, whose y1 is no
+    Gaussian, mean and variance agree). Correlated noise of the other laws is refused.
+    """
+
+    facts: ClassVar[MethodFacts] = MethodFacts(
+        name="gr2r",
+        title="learns from single noisy images whose law of noise is known: Gaussian, counts, speckle",
+        source="Monroy, Bacca, Tachella, Generalized Recorrupted-to-Recorrupted, CVPR 2025, arXiv 2412.04648",
+        fidelity=Fidelity.NAMED,
+        ours="the network; coloured noise for correlated Gaussian noise; Gaussian draws in use",
+        need=Need.NOISY_ONLY,
+        modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.US, Modality.MR, Modality.XR),
+    )
+    Config = GR2RConfig
+    config: GR2RConfig
+
+    def __init__(self, config: GR2RConfig, data: DataFacts) -> None:
+        super().__init__(config, data)
+        self.source = level_source(config.law, config.level, config.full, data)
+        self.recorruption = Recorruption(config.law, _share(config), _kernel(config.law, data))
+        self.networks = {"denoiser": make_backbone(config)}
+        self.optimisers = {"denoiser": self.adam("denoiser")}
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """Return settings for a test of seconds."""
+        return {"width": 4, "batch": 4, "size": 32, "steps": 30, "rate": 1e-2, "level": 0.1}
+
+    def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
+        """Yield the squared error of R(y1) to y2."""
+        first, second = self.recorruption.split(middle(batch.noisy), *self.source.of(batch))
+        centre = batch.noisy.shape[1] // 2
+        stack = torch.cat((batch.noisy[:, :centre], first, batch.noisy[:, centre + 1 :]), dim=1)
+        # The variance of y2 is 1 / alpha times that of y: without this the clip of the gradient rules.
+        yield "denoiser", self.config.alpha * (self.networks["denoiser"](stack) - second).square().mean()
+
+    def exported(self) -> Exported:
+        """Return the network behind one draw of the corruption, or the network alone."""
+        network = plain(self.networks["denoiser"])
+        told = export_backbone(network, self.config, self.config.draws)
+        if not self.config.draws:
+            return told
+        full = self.source.full / self.source.scale
+        module = Recorrupted(network, self.config.slices, self.recorruption, self.source.usual, full)
+        halo = told.halo + self.recorruption.kernel.numel() // 2
+        return Exported(module, told.slices, multiple=told.multiple, halo=halo, samples=told.samples)
+
+
+def _share(config: GR2RConfig) -> float:
+    """Return alpha, for binomial noise as a whole number of trials."""
+    if config.law is not Law.BINOMIAL or config.level == "auto":
+        return config.alpha
+    trials = int(config.level)
+    if trials != config.level or trials < 2:
+        raise QuellError(f"binomial noise needs a whole number of at least 2 trials, not {config.level:g}")
+    return min(max(1, round(config.alpha * trials)), trials - 1) / trials
+
+
+def _kernel(law: Law, data: DataFacts) -> Tensor:
+    if reach(data.correlation) == 1:
+        return torch.ones(1)
+    if law is not Law.GAUSSIAN:
+        raise QuellError(
+            f"the noise is correlated ({data.correlation[0]:.2f} from pixel to pixel), which {law.value}"
+            " noise is not; use the gaussian law, or the counts before they were filtered"
+        )
+    return colouring(data.correlation)
+
+
+METHOD = GR2R

@@ -1,0 +1,97 @@
+"""Learn from single noisy images: neighbouring pixels as two noisy images of one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from quell.errors import QuellError
+from quell.image import Modality
+from quell.methods.backbone import BackboneConfig, backbone_multiple, export_backbone, make_backbone
+from quell.methods.base import BaseMethod, plain
+from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need, Stage
+from quell.methods.noise_correlation import reach_within
+from quell.methods.pixel_pairs import OnLattices, neighbour_loss, on_lattice
+
+MOST = 3
+"""Pixels from which on the noise must not be alike; a wider lattice leaves no anatomy to learn from."""
+
+
+class Neighbor2NeighborConfig(BackboneConfig):
+    """Settings.
+
+    Attributes
+    ----------
+    gamma
+        Weight of the second term at the end of the training; it rises from 0 in proportion.
+    """
+
+    gamma: float = Field(2.0, ge=0)
+
+
+class Neighbor2Neighbor(BaseMethod):
+    """Predict one pixel of each cell of two by two from its neighbour.
+
+    Huang et al., "Neighbor2Neighbor: Self-supervised denoising from single noisy images", CVPR 2021: the
+    sampler, the loss, gamma of 2, rising with the training. Any law of noise that
+    leaves the mean as it is; pixels must not share noise.
+
+    Ours: where the noise is alike up to r - 1 pixels, every r-th pixel is taken first, and the pairs lie r
+    pixels apart; the trained network is then run on the r x r interleaved sub-images too, whose noise is
+    white as in the training (the idea of Zhou et al., "When AWGN-based denoiser meets real noises", AAAI
+    2020). Above r = 3 the method is refused. The network is ours.
+    """
+
+    facts: ClassVar[MethodFacts] = MethodFacts(
+        name="neighbor2neighbor",
+        title="learns from single noisy images: a pixel from its neighbour",
+        source="Huang et al., Neighbor2Neighbor: Self-supervised denoising from single noisy images, "
+        "CVPR 2021",
+        fidelity=Fidelity.NAMED,
+        ours="the network; interleaved sub-images where the noise is correlated",
+        need=Need.NOISY_ONLY,
+        modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
+    )
+    Config = Neighbor2NeighborConfig
+    config: Neighbor2NeighborConfig
+
+    def __init__(self, config: Neighbor2NeighborConfig, data: DataFacts) -> None:
+        super().__init__(config, data)
+        reason = "no two neighbours have independent noise; use noise2noise, gr2r or unsure"
+        self.stride = reach_within(data.correlation, MOST, reason)
+        self._multiple = 2 * backbone_multiple(config)
+        if config.size < self._multiple:
+            raise QuellError(f"size must be at least {self._multiple}: cells of two by two halve it")
+        self.networks = {"denoiser": make_backbone(config)}
+        self.optimisers = {"denoiser": self.adam("denoiser")}
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """Return settings for a test of seconds."""
+        return {"width": 4, "batch": 4, "size": 32, "steps": 30, "rate": 1e-2}
+
+    def stage(self, progress: float) -> Stage:
+        """Return the one stage: crops as much larger as the lattice is coarser."""
+        side = self.config.size * self.stride
+        return Stage("train", self.config.batch, (self.config.slices, side, side))
+
+    def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
+        """Yield the error to the neighbour with the ramped second term."""
+        noisy = on_lattice(batch.noisy, self.stride, self._multiple)
+        yield "denoiser", neighbour_loss(self.networks["denoiser"], noisy, self.config.gamma * progress)
+
+    def exported(self) -> Exported:
+        """Return the network, on interleaved sub-images where the noise is correlated."""
+        network = plain(self.networks["denoiser"])
+        told = export_backbone(network, self.config)
+        if self.stride == 1:
+            return told
+        module = OnLattices(network, self.config.slices, self.stride)
+        r = self.stride
+        return Exported(module, told.slices, multiple=r * told.multiple, halo=r * told.halo)
+
+
+METHOD = Neighbor2Neighbor
