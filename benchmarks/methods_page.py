@@ -1,0 +1,207 @@
+"""The page of all learning methods, made from what ``benchmarks/methods.py`` and its sisters measured.
+
+``python benchmarks/methods_page.py docs/results/methods -o docs/results/methods.md``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from quell.methods.registry import find_methods
+
+HEAD = """# Every learning method, side by side
+
+Made by `python benchmarks/methods_page.py docs/results/methods -o docs/results/methods.md` from the figures of
+`python benchmarks/methods.py --data DIR --minutes {minutes:g}` (seed {seed}, {machine}) and of the scripts that are
+named below. Research use only. Not for diagnosis.
+
+**Read this first.** Every method was trained for {minutes:g} minutes of one processor core, on the same images with the
+same noise, with a network of a width that can be trained in that time; the papers train for hours to days on graphics
+processors with networks of ten times the width. The tables compare *how methods learn* under one small budget. They do
+not say what a method can reach, and the network that ships, which was trained for hours, is there as a mark. The
+settings of each run are in [methods.json](methods/methods.json); test patients and objects were seen by nobody.
+Intervals are 95 % bootstrap intervals over patients. Every number is explained in
+[benchmark.md](../evaluation/benchmark.md).
+"""
+
+SISTERS = (
+    ("demist", "Perfusion SPECT: detection, not likeness"),
+    ("scintigraphy", "Bone scans by level of counts"),
+    ("cui_cdip", "PET from one study and its CT or MR"),
+    ("ultrasound", "Ultrasound in detail"),
+    ("transfer_curve", "Transfer: quality by the number of studies"),
+)
+"""Scripts of their own, with the files that they wrote."""
+
+
+def page(folder: Path) -> str:
+    """Return the page as Markdown."""
+    told = json.loads((folder / "methods.json").read_text("utf-8"))
+    parts = [HEAD.format(**{key: told[key] for key in ("minutes", "seed", "machine")})]
+    parts += [family(name, values) for name, values in told["families"].items()]
+    parts.append(claims(told["families"]))
+    parts += [sister(folder, name, title) for name, title in SISTERS if (folder / f"{name}.md").exists()]
+    return "\n".join(parts)
+
+
+def family(name: str, values: Mapping[str, Any]) -> str:
+    """Return the section of a family: a table for each dose, and what went wrong."""
+    trained = {f"{name}/{one['row']}": one for one in values["trained"]}
+    where = "real images of validation patients" if values["real"] else "drawn anatomy and test objects"
+    lines = [
+        f"## {values['title']}",
+        "",
+        f"Judged on {where}; [all numbers](methods/{name}/benchmark.md).",
+        "",
+    ]
+    for table in values["tables"]:
+        found = _detection(values, table["dose"])
+        lines += _table(table, trained, found, values["speed"])
+    failed = [one for one in values["trained"] if one["failed"]]
+    lines += [f"- {one['row']} has no figures: {one['failed']}" for one in failed]
+    lines += [f"- Left out: {text}" for text in values["left_out"]]
+    return "\n".join([*lines, ""])
+
+
+def _detection(values: Mapping[str, Any], dose: float) -> Mapping[str, Any] | None:
+    return next((one for one in values["detections"] if one["dose"] == dose), None)
+
+
+def _table(
+    table: Mapping[str, Any],
+    trained: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Any] | None,
+    speed: Mapping[str, float | None],
+) -> list[str]:
+    task = f", AUC: {found['task']} {found['signal']}" if found else ""
+    head = ["Denoiser", "Learns from", "PSNR, dB", "SSIM", "Mean-frequency shift, %", "AUC"]
+    head += ["ms for 512 × 512", "Parameters, thousand"]
+    lines = [
+        f"### {table['title']}",
+        "",
+        f"{len(table['images'])} images of {table['patients']} patients{task}.",
+    ]
+    lines += ["", _row(head), _row(["---"] * len(head))]
+    aucs = {row["denoiser"]: row["auc"] for row in found["rows"]} if found else {}
+    for row in sorted(table["rows"], key=_psnr, reverse=True):
+        lines.append(_row(_cells(row, trained.get(row["denoiser"]), aucs, speed)))
+    return [*lines, ""]
+
+
+def _psnr(row: Mapping[str, Any]) -> float:
+    return float(row["values"]["psnr"]["value"]) if not row["failed"] else float("-inf")
+
+
+def _cells(
+    row: Mapping[str, Any],
+    one: Mapping[str, Any] | None,
+    aucs: Mapping[str, Any],
+    speed: Mapping[str, float | None],
+) -> list[str]:
+    name = row["denoiser"]
+    shown = one["row"] if one else name
+    need = find_methods()[one["method"]].facts.need.name.lower().replace("_", " ") if one else ""
+    if row["failed"]:
+        return [shown, need, f"failed: {row['failed']}", *[""] * 5]
+    values = row["values"]
+    milliseconds = speed.get(name)
+    size = f"{one['card']['parameters'] / 1000:.0f}" if one and one["card"] else ""
+    return [
+        f"**{shown}**" if one else shown,
+        need,
+        _interval(values["psnr"], 2),
+        _interval(values["ssim"], 3),
+        _interval(values["shift"], 0),
+        _interval(aucs.get(name), 3),
+        f"{milliseconds:.0f}" if milliseconds else "",
+        size,
+    ]
+
+
+def _interval(found: Mapping[str, float] | None, digits: int) -> str:
+    if not found:
+        return ""
+    return f"{found['value']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def claims(families: Mapping[str, Any]) -> str:
+    """Return what the papers claim, as directions, beside what came out."""
+    lines = ["## What the papers claim, as directions", "", _row(["Claim", "Found", "Comes out"])]
+    lines += [_row(["---"] * 3)]
+    for name in ("ct", "mr"):
+        lines += _without_clean(name, families)
+    for name, method, other in (
+        ("ct", "unad", "redcnn"),
+        ("bone", "scintigraphy-unet", "gaussian"),
+        ("pet", "pet-unet", "gaussian"),
+        ("pet", "pet-ddpm", "gaussian"),
+        ("us", "ultrasound-cnn", "total variation"),
+        ("us", "ultrasound-cnn-gbm", "ultrasound-cnn"),
+    ):
+        lines += _above(name, method, other, families)
+    return "\n".join([*lines, ""])
+
+
+def _scores(name: str, table: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        row["denoiser"].removeprefix(f"{name}/"): _psnr(row) for row in table["rows"] if not row["failed"]
+    }
+
+
+def _without_clean(name: str, families: Mapping[str, Any]) -> list[str]:
+    if name not in families:
+        return []
+    lines = []
+    for table in families[name]["tables"]:
+        scores = _scores(name, table)
+        for method in ("noise2noise", "neighbor2neighbor", "noise2void", "gr2r", "unsure"):
+            if method in scores and "unet" in scores:
+                lost = scores["unet"] - scores[method]
+                what = (
+                    f"{families[name]['title']}, {table['title']}: {method} within 1 dB of supervised (unet)"
+                )
+                lines.append(_row([what, f"{-lost:+.2f} dB", "yes" if lost <= 1 else "no"]))
+    return lines
+
+
+def _above(name: str, method: str, other: str, families: Mapping[str, Any]) -> list[str]:
+    if name not in families:
+        return []
+    lines = []
+    for table in families[name]["tables"]:
+        scores = _scores(name, table)
+        if method in scores and other in scores:
+            gain = scores[method] - scores[other]
+            what = f"{families[name]['title']}, {table['title']}: {method} above {other}"
+            lines.append(_row([what, f"{gain:+.2f} dB", "yes" if gain > 0 else "no"]))
+    return lines
+
+
+def sister(folder: Path, name: str, title: str) -> str:
+    """Return what a script of its own wrote, one heading deeper."""
+    text = (folder / f"{name}.md").read_text("utf-8").strip()
+    body = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines())
+    # Its own title gives way to the one that fits here.
+    body = body.split("\n", 1)[1] if body.startswith("##") else body
+    return f"## {title}\n{body}\n"
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/methods.md"))
+    arguments = parser.parse_args()
+    arguments.out.write_text(page(arguments.folder), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
