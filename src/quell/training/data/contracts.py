@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quell.errors import InputError
 from quell.image import FloatArray, Modality
 from quell.methods.contracts import DataFacts
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 NONE = -1
 """Stands for an image that is not there."""
+
+
+class UnsuitableError(InputError):
+    """An image that is left out, with a note; the others serve without it."""
 
 
 @dataclass(frozen=True)

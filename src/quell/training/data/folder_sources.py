@@ -9,7 +9,7 @@ from pathlib import Path
 from quell.errors import InputError
 from quell.image import Image, Modality
 from quell.methods.contracts import MethodFacts, Need
-from quell.training.data.contracts import NONE, Variant
+from quell.training.data.contracts import NONE, UnsuitableError, Variant
 from quell.training.data.images import (
     TRAIN,
     UNKNOWN_LICENCE,
@@ -109,25 +109,34 @@ class _Folder:
         """Return what is in the folder, all on one side or split."""
         base, notes = self._list(self._base)
         sides = self._sides(base, split)
-        base = self._limited([replace(one, split=sides[one.patient]) for one in base])
-        grids = [(one, self._looked_at(one, self._base)) for one in base]
+        found = self._limited([replace(one, split=sides[one.patient]) for one in base])
+        grids = self._looked_at_all(found, self._base, notes)
         partners: dict[str, list[Found]] = {}
         apart: list[Found] = []
         for role in sorted(set(self._roles) - {self._base}):
             others, remarks = self._list(role)
             notes += remarks
+            seen = self._looked_at_all(others, role, notes)
             if role == "clean" and self._facts.need is Need.UNPAIRED:
-                apart = others
-                continue
-            partners[role] = match(
-                grids, [(one, self._looked_at(one, role)) for one in others], self._roles[role]
-            )
+                apart = [one for one, _ in seen]
+            else:
+                partners[role] = match(grids, seen, self._roles[role])
         made = [
-            self._source(one, {role: found[number] for role, found in partners.items()})
-            for number, one in enumerate(base)
+            self._source(one, {role: chosen[number] for role, chosen in partners.items()})
+            for number, (one, _) in enumerate(grids)
         ]
         kept = {patient for patient, side in sides.items() if side == VALIDATION}
         return made + [self._clean_alone(one) for one in apart if one.patient not in kept], notes
+
+    def _looked_at_all(self, found: Sequence[Found], role: str, notes: list[str]) -> list[tuple[Found, Grid]]:
+        """Return the images that can be read, with their grids; a note for each of the others."""
+        seen = []
+        for one in found:
+            try:
+                seen.append((one, self._looked_at(one, role)))
+            except UnsuitableError as error:
+                notes.append(f"{one.name}: passed over, {error.reason}")
+        return seen
 
     def _list(self, role: str) -> tuple[list[Found], list[str]]:
         folder, settings = self._roles[role], self._settings

@@ -15,6 +15,7 @@ from quell.evaluation.references import listed, load, read_manifest
 from quell.formats.contracts import Purpose, Series
 from quell.formats.open import open_study
 from quell.image import Image, Modality
+from quell.training.data.contracts import UnsuitableError
 
 UNKNOWN_LICENCE = "unknown"
 TRAIN, VALIDATION = "train", "validation"
@@ -187,19 +188,24 @@ def of_modality(
 
 
 def read_image(one: Found) -> Image:
-    """Read an image with the modality that was settled, known values and a known pixel size.
+    """Read an image, with the modality that was settled.
 
     Raises
     ------
+    UnsuitableError
+        If it is damaged or constant.
     InputError
-        If it is damaged, holds no finite numbers, or is constant.
+        If it holds values that are no numbers.
     """
-    image = replace(one.read(), modality=one.modality, name=one.name)
+    try:
+        image = replace(one.read(), modality=one.modality, name=one.name)
+    except InputError as error:
+        raise UnsuitableError(one.place, error.reason) from error
     real = image.voxels if image.padding is None else image.voxels[~image.padding]
     if not np.isfinite(image.voxels).all():
         raise InputError(one.place, "holds values that are no numbers (NaN or infinity)")
     if real.size == 0 or float(np.ptp(real)) == 0:
-        raise InputError(one.place, "all its values are equal")
+        raise UnsuitableError(one.place, "all its values are equal")
     return image
 
 

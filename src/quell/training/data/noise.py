@@ -17,9 +17,9 @@ from quell.image import FloatArray, Geometry, Image, Modality
 from quell.noise.contracts import NoiseModel
 from quell.noise.emission.counting import thin_counts
 from quell.noise.planar import PlanarNoise
-from quell.noise.registry import noise_model
+from quell.noise.registry import is_projection, noise_model
 from quell.phantoms.objects import TestObject
-from quell.training.data.contracts import NONE, Variant
+from quell.training.data.contracts import NONE, UnsuitableError, Variant
 
 CT_RANGE = (-1024.0, 3071.0)
 """Values outside of what a 12-bit CT can store are marks for "no data"."""
@@ -31,10 +31,6 @@ Integers = npt.NDArray[np.int64]
 
 _KEEP_THE_MEAN = (Modality.CT, Modality.PT, Modality.NM)
 _AS_OBJECT = (Modality.MR, Modality.XR)
-
-
-class UnsuitableError(InputError):
-    """An image to which no noise can be added, though nothing is wrong with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +171,7 @@ def scan_image(
         cut = taken(image.with_voxels(np.maximum(image.voxels, 0)), kept)
         return _of_object(cut, _scanner_for(image), doses, realisations, seed)
     model: Any = noise_model(image)
-    if image.modality is Modality.NM and image.units == "counts" and not image.volume:
+    if isinstance(model, PlanarNoise) or is_projection(image):
         return _thinned(taken(image, kept), doses, realisations, seed)
     if image.modality is Modality.US:
         return _speckled(model, taken(image, kept), doses, realisations, seed)

@@ -10,11 +10,10 @@ from quell.errors import InputError, QuellError
 from quell.image import Modality
 from quell.methods.contracts import MethodFacts, Need
 from quell.models.scaling import Scaling
-from quell.training.data.contracts import Prepared, Stack, ValidationCase
+from quell.training.data.contracts import Prepared, Stack, UnsuitableError, ValidationCase
 from quell.training.data.folder_sources import folder_sources
 from quell.training.data.images import TRAIN, VALIDATION
 from quell.training.data.measure import measure_data
-from quell.training.data.noise import UnsuitableError
 from quell.training.data.object_sources import object_sources
 from quell.training.data.pool import Pool
 from quell.training.data.settings import DataSettings
