@@ -164,7 +164,14 @@ class LearnedDenoiser:
         if strength < 1:
             voxels = image.voxels + np.float32(strength) * (voxels - image.voxels)
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
-        return Denoised(image.with_voxels(voxels), noise, seconds, **found)
+        return Denoised(
+            image.with_voxels(voxels),
+            noise,
+            seconds,
+            spread=found.get("spread"),
+            lower=found.get("lower"),
+            upper=found.get("upper"),
+        )
 
     def estimate(self, image: Image, step: Step = lambda name, count: None) -> NoiseMap:
         """Return the noise level of the quiet parts of an image; the network has no need of it.
