@@ -16,11 +16,13 @@ from quell.cli.demo import demo
 from quell.cli.denoise import denoise
 from quell.cli.evaluate import evaluate
 from quell.cli.evidence import evidence
+from quell.cli.methods import methods
 from quell.cli.models import models
 from quell.cli.noise import noise
 from quell.cli.phantom import phantom
 from quell.cli.readers import readers
 from quell.cli.simulate import simulate
+from quell.cli.train import train
 from quell.errors import QuellError
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -69,6 +71,8 @@ app.command()(evaluate)
 app.add_typer(readers, name="readers")
 app.command()(evidence)
 app.command()(benchmark)
+app.command()(methods)
+app.command()(train)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
