@@ -20,7 +20,7 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Variant:
-    """Which images of a stack belong together; numbers count along its first axis, `NONE` where there is none.
+    """Which images of a stack belong together, by their place in it; `NONE` where there is none.
 
     Attributes
     ----------
@@ -53,6 +53,7 @@ class Stack:
     variants : tuple of Variant
         Never empty.
     modality : Modality
+    units : str
     prior : int
         Number of the prior image.
     prior_offset, prior_scale : float
@@ -71,6 +72,7 @@ class Stack:
     voxels: FloatArray
     variants: tuple[Variant, ...]
     modality: Modality = Modality.UNKNOWN
+    units: str = "arbitrary"
     prior: int = NONE
     prior_offset: float = 0.0
     prior_scale: float = 1.0
