@@ -10,7 +10,7 @@ import pytest
 # ruff: noqa: E402 - without torch the rooms below cannot be imported
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from paired_runs import assert_engines_agree, draw, facts_of_data, falls, tile_error, train, weights
+from paired_runs import assert_engines_agree, draw, facts_of_data, falls, reach, tile_error, train, weights
 from pydantic import ValidationError
 
 from quell.errors import QuellError
@@ -44,10 +44,9 @@ def test_engines_agree_after_training(kind: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_tile_with_its_halo_equals_the_whole(kind: Any) -> None:
-    method = make(kind)
-    # Drawn weights of the last layer, so that there is something to differ; fixed statistics, not trained.
-    exact, half = tile_error(method.exported())
-    assert exact < 1e-5 < half
+    exported = make(kind).exported()
+    assert tile_error(exported) < 1e-5
+    assert 0.6 * exported.halo < reach(exported) <= exported.halo
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -109,17 +108,13 @@ def test_paper_sizes() -> None:
         return sum(p.numel() for p in method.networks["denoiser"].parameters())
 
     # 640 + 15 (36 864 + 128) + 577: the first layer and the last have a bias, the others a normalisation.
-    assert count(DnCnnMethod(DnCnnMethod.Config(), facts_of_data())) == 555_137 + 640
+    assert count(DnCnnMethod(DnCnnMethod.Config(), facts_of_data())) == 556_097
     # 9 x 9, ten blocks of 3 x 3, grouped 3 x 3, 1 x 1 and two normalisations, 3 x 3.
     block = 128 * 128 * 9 + 128 + 128 * 16 * 9 + 128 + 128 * 128 + 128 + 4 * 128
     assert (
         count(ResNetMethod(ResNetMethod.Config(), facts_of_data()))
         == 82 * 128 - 128 + 128 + 10 * block + 1153
     )
-    widths = [
-        len(list(m.parameters())) for m in (UNetMethod(UNetMethod.Config(), facts_of_data()),) for m in ()
-    ]
-    assert widths == []
     # A level of twice the width has four times the weights; the paths up have 3 x 3, the decoder sees both.
     width, unet = 64, UNetMethod(UNetMethod.Config(), facts_of_data())
     convolutions = 9 * (width + 2 * width**2) + sum(9 * 3 * (w // 2) ** 2 * 2 for w in (128, 256, 512, 1024))

@@ -40,9 +40,9 @@ def test_the_penalty_of_a_linear_critic_is_the_squared_distance_of_its_slope_fro
 def test_the_penalty_teaches_the_critic_a_slope_of_one() -> None:
     torch.manual_seed(0)
     critic = WassersteinCritic(size=16, width=2)
-    optimiser = torch.optim.Adam(critic.parameters(), lr=5e-3)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-2)
     real, fake = torch.zeros(8, 1, 16, 16), torch.full((8, 1, 16, 16), 0.5)
-    for _ in range(150):
+    for _ in range(80):
         optimiser.zero_grad()
         score, penalty = critic(fake, real)
         (score + 10 * penalty).backward()
@@ -50,7 +50,7 @@ def test_the_penalty_teaches_the_critic_a_slope_of_one() -> None:
     # The distance of the two images is 0.5 * 16; a critic of slope 1 cannot tell them further apart. A mean
     # penalty of g lets the slope be off by its root.
     score, penalty = critic(fake, real)
-    assert 0.8 * 8 < float(-score) < (1 + float(penalty.detach()) ** 0.5 + 0.05) * 8
+    assert 0.8 * 8 < float(-score.detach()) < (1 + float(penalty.detach()) ** 0.5 + 0.05) * 8
 
 
 def test_the_generator_has_eight_convolutions_and_the_critic_two_full_layers() -> None:
@@ -87,8 +87,14 @@ def test_features_have_unit_variance_and_the_frozen_encoder_learns_nothing() -> 
 
 def test_the_prior_is_trained_first_and_stands_still_then() -> None:
     method = make(steps=30, prior_share=0.5)
-    told = train(method, 15)
-    assert falls(told, "prior") < 0.9
+    clean = draw((1, 32, 32), 16, 99).clean
+
+    def error() -> float:
+        return float((plain(method.networks["prior"])(clean)[0] - clean).square().mean().detach())
+
+    untrained = error()
+    assert [list(losses) for losses in train(method, 15)] == [["prior"]] * 15
+    assert error() < 0.7 * untrained
     before = weights(plain(method.networks["prior"]))
     means = plain(method.networks["prior"]).encoder.unit[0].running_mean.clone()
     start = weights(plain(method.networks["denoiser"]))
@@ -101,8 +107,8 @@ def test_the_prior_is_trained_first_and_stands_still_then() -> None:
     assert list(later[0]) == ["content", "critic", "denoiser"]
 
 
-def test_sixty_steps_bring_the_features_nearer() -> None:
-    assert falls(train(make(steps=60), 60), "content", 10) < 0.9
+def test_thirty_steps_bring_the_features_nearer() -> None:
+    assert falls(train(make(), 30), "content") < 0.9
 
 
 def test_going_on_from_a_state_is_exact() -> None:

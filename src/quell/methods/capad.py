@@ -104,7 +104,7 @@ class CapadMethod(PerceptionMethod):
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a trial of seconds."""
         return {
-            **{"steps": 30, "batch": 4, "size": 32, "width": 8, "rate": 5e-3, "critic_width": 4},
+            **{"steps": 30, "batch": 4, "size": 32, "width": 8, "rate": 1e-2, "critic_width": 4},
             **{"prior_width": 4, "prior_share": 0.2, "prior_rate": 1e-2},
         }
 

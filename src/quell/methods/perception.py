@@ -96,7 +96,7 @@ class PerceptionMethod(BaseMethod):
         plain(self.networks["prior"]).train(self.is_first(progress))
         self.told = {}
         losses = super().step(batch, progress, fabric)
-        return {**{name: float(value) for name, value in self.told.items()}, **losses}
+        return {**{name: float(value.detach()) for name, value in self.told.items()}, **losses}
 
     def look(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return what the frozen autoencoder keeps of a slice, and its features; see `PriorAutoencoder`.

@@ -86,8 +86,9 @@ class WganPerceptualMethod(PerceptionMethod):
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a trial of seconds."""
         return {
-            **{"steps": 30, "batch": 2, "size": 32, "width": 8, "rate": 2e-3, "critic_steps": 2},
-            **{"critic_width": 4, "prior_width": 4, "prior_share": 0.2, "prior_rate": 1e-2, "residual": True},
+            **{"steps": 30, "batch": 4, "size": 32, "width": 16, "rate": 1e-2, "residual": True},
+            **{"critic_width": 4, "critic_steps": 1, "perceptual": 10.0},
+            **{"prior_width": 4, "prior_share": 0.2, "prior_rate": 1e-2},
         }
 
     def stage(self, progress: float) -> Stage:

@@ -34,7 +34,7 @@ class FeatureEncoder(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(self.widths))
         self.second = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1) for w in self.widths)
         self.third = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1) for w in self.widths[1:])
-        self.unit = nn.ModuleList(nn.BatchNorm2d(w, affine=False) for w in self.widths)
+        self.unit = nn.ModuleList(_unit_variance(w) for w in self.widths)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return features at full, half and quarter resolution of a slice, shape (n, 1, y, x)."""
@@ -76,3 +76,11 @@ class PriorAutoencoder(nn.Module):
         features = self.encoder(image)
         kept: Tensor = self.decoder(self.narrow(torch.relu(features[-1])))
         return kept, features
+
+
+def _unit_variance(width: int) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(width, eps=1e-6, affine=False)
+    assert layer.running_var is not None
+    # From 1, where PyTorch starts, it takes a hundred steps to reach the small variances that there are.
+    nn.init.zeros_(layer.running_var)
+    return layer
