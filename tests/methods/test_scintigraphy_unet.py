@@ -18,7 +18,7 @@ from pydantic import ValidationError  # noqa: E402
 from quell.errors import QuellError  # noqa: E402
 from quell.image import Modality  # noqa: E402
 from quell.methods.contracts import Batch, DataFacts  # noqa: E402
-from quell.methods.scintigraphy_unet import ScintigraphyConfig, ScintigraphyUNet, thin, whole  # noqa: E402
+from quell.methods.scintigraphy_unet import ScintigraphyConfig, ScintigraphyUNet, are_counts, thin  # noqa: E402
 from quell.models.scaling import usual_scaling  # noqa: E402
 
 FACTS = DataFacts(Modality.NM, "counts", 4, usual_scaling(Modality.NM), shape=(1, 64, 64))
@@ -113,7 +113,29 @@ def test_what_is_no_count_is_refused() -> None:
 def test_counts_survive_the_way_through_network_units() -> None:
     counts = torch.arange(0, 60_000, 7).float()
     scale = torch.tensor(123.456)
-    assert torch.equal(whole(counts / scale * scale), counts)
+    back = counts / scale * scale
+    assert are_counts(back)
+    assert torch.equal(back.round(), counts)
+    assert not are_counts(back + 0.3)
+    assert not are_counts(back - 1)
+
+
+def test_expectations_are_told_from_images_that_are_no_counts() -> None:
+    expected = 3 + 10 * torch.rand(4, 1, 32, 32)
+    dose = torch.full((4,), 0.25)
+    kept = torch.poisson(expected * 0.25)
+    scale = 7.3
+    drawn = replace(batch(expected, scale), noisy=kept / 0.25 / scale, dose=dose)
+    counts = made().full_counts(expected, drawn)
+    assert are_counts(counts)
+    assert float(((counts - expected) ** 2 / expected).mean()) == pytest.approx(1, abs=5 * 2**0.5 / 64)
+    with pytest.raises(QuellError, match="no raw counts"):
+        made(counts="measured").full_counts(expected, drawn)
+    filtered = replace(drawn, noisy=drawn.noisy * 0.93)
+    with pytest.raises(QuellError, match="no raw counts"):
+        made().full_counts(expected, filtered)
+    measured = torch.poisson(expected)
+    assert torch.equal(made().full_counts(measured, filtered), measured)
 
 
 @pytest.mark.parametrize(

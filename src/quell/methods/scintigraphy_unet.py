@@ -52,6 +52,8 @@ class ScintigraphyConfig(MethodConfig):
     counts
         ``"measured"``: the clean images are raw counts, and anything else is refused. ``"expected"``: they
         are what is expected of a full scan (test objects), and its counts are drawn anew at each step.
+        ``"auto"``: raw counts as they are; what is no whole number is an expectation where the noisy images
+        times their dose are raw counts, and is refused where they are not.
     width, depth
         Channels at full resolution, and levels of the U-Net; channels double from level to level.
     """
@@ -59,7 +61,7 @@ class ScintigraphyConfig(MethodConfig):
     size: int = Field(256, ge=8)
     levels: tuple[float, ...] = LEVELS
     target: Literal["published", "independent"] = "published"
-    counts: Literal["measured", "expected"] = "measured"
+    counts: Literal["auto", "measured", "expected"] = "auto"
     width: int = Field(32, ge=1)
     depth: int = Field(5, ge=1, le=8)
 
@@ -128,11 +130,37 @@ class ScintigraphyUNet(BaseMethod):
         if batch.clean is None:
             raise QuellError("scintigraphy-unet needs the images of full counts")
         scale = batch.scale.float().reshape(-1, 1, 1, 1)
-        full = middle(batch.clean).float() * scale
-        counts = torch.poisson(full.clamp(min=0)) if self.config.counts == "expected" else whole(full)
-        given, wanted = self.pair(counts)
+        given, wanted = self.pair(self.full_counts(middle(batch.clean).float() * scale, batch))
         error = self.networks["denoiser"](given / scale) - wanted / scale
         yield "denoiser", error.square().mean()
+
+    def full_counts(self, clean: Tensor, batch: Batch) -> Tensor:
+        """Return whole numbers: the counts of full scans, measured or drawn.
+
+        Parameters
+        ----------
+        clean : Tensor, shape (n, 1, y, x)
+            In image units.
+        batch : Batch
+            Its noisy images tell whether clean ones that are no counts may be taken as expectations.
+
+        Raises
+        ------
+        QuellError
+            If the images are no counts.
+        """
+        kind = self.config.counts
+        if kind == "auto":
+            kept = middle(batch.noisy).float() * (batch.scale * batch.dose).reshape(-1, 1, 1, 1)
+            kind = "expected" if are_counts(kept) and not are_counts(clean) else "measured"
+        if kind == "expected":
+            return torch.poisson(clean.clamp(min=0))
+        if not are_counts(clean):
+            raise QuellError(
+                "the clean images are no raw counts: they were filtered, scaled or corrected, or are "
+                "expectations (then set counts to expected)"
+            )
+        return clean.round().clamp(min=0)
 
     def pair(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and target, in counts of a full scan, with a level drawn for each image.
@@ -162,21 +190,11 @@ def thin(counts: Tensor, share: Tensor) -> Tensor:
     return torch.binomial(counts, share.expand_as(counts).contiguous())
 
 
-def whole(counts: Tensor) -> Tensor:
-    """Return what must be counts as whole numbers.
-
-    Raises
-    ------
-    QuellError
-        If it is negative or not whole beyond the rounding of 32-bit floats.
-    """
-    found = counts.round()
-    if bool((counts < -0.01).any()) or bool(((counts - found).abs() > 0.01 + 1e-5 * found.abs()).any()):
-        raise QuellError(
-            "the clean images are no raw counts: they were filtered, scaled or corrected, or are "
-            "expectations (then set counts to expected)"
-        )
-    return found.clamp(min=0)
+def are_counts(values: Tensor) -> bool:
+    """Whether values are whole and not negative, to the rounding of 32-bit floats."""
+    whole = values.round()
+    off = (values - whole).abs() > 0.01 + 1e-5 * whole.abs()
+    return not bool((off | (values < -0.01)).any())
 
 
 METHOD = ScintigraphyUNet
