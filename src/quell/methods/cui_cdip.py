@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,11 +14,11 @@ from torch import Tensor
 from quell.errors import InputError, QuellError
 from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.methods.contracts import Fidelity, MethodConfig, MethodFacts, Need, StudyResult
-from quell.methods.deep_prior_fit import Fit, Rule, fit
+from quell.methods.deep_prior_fit import Fit, Judge, Rule, fit
 from quell.methods.held_out import hold_out, split_counts
+from quell.methods.quiet_blocks import quiet_noise
 from quell.models.scaling import usual_scaling
 from quell.networks.deep_prior import DeepPriorUNet
-from quell.noise.estimation import estimate_noise
 
 _NOISE_CHANNELS = 8
 _SOFT_TISSUE = (-160.0, 240.0)
@@ -43,7 +43,8 @@ class CuiCDIPConfig(MethodConfig):
         ``"validation"``: when left-out data (counts, or voxels where there are none) are told no better;
         ``"never"``: after all iterations.
     strength
-        Residual at which a discrepancy is reached, as a multiple of the noise.
+        Residual at which a discrepancy is reached, as a multiple of the noise that was found, which structure
+        makes a little too high.
     patience
         Iterations without a better figure after which a validation stops.
     held_out
@@ -63,7 +64,7 @@ class CuiCDIPConfig(MethodConfig):
     iterations: int = Field(200, ge=1)
     history: int = Field(10, ge=1)
     stop: Literal["discrepancy", "validation", "never"] = "discrepancy"
-    strength: float = Field(1.0, gt=0)
+    strength: float = Field(0.95, gt=0)
     patience: int = Field(20, ge=1)
     held_out: float = Field(0.1, gt=0, lt=1)
     every: int = Field(2, ge=1)
@@ -153,16 +154,13 @@ class CuiCDIP:
         known = None if self.config.input == "noise" else prior_channels(image, prior)
         usable = _usable(image)
         scale = usual_scaling(Modality.PT).of(image)[1]
-        level = noise_level(image, usable) / scale if self.config.stop == "discrepancy" else 0.0
-        if np.ptp(image.voxels[usable], initial=0.0) == 0 or (
-            self.config.stop == "discrepancy" and level == 0
-        ):
+        if not usable.any() or np.ptp(image.voxels[usable]) == 0:
             return StudyResult(image.voxels.copy(), facts={"iterations": 0, "stopped": "no noise was found"})
         values = (image.voxels / np.float32(scale)).astype(np.float32)
-        whole, fits = self._slabs(image, values, known, usable, level, seed)
+        whole, fits = self._slabs(replace(image, voxels=values), known, usable, scale, seed)
         low, high = float(image.voxels[usable].min()), float(image.voxels[usable].max())
         result = np.where(usable, np.clip(whole * scale, low, high), image.voxels).astype(np.float32)
-        return StudyResult(result, facts=_facts(fits, level * scale))
+        return StudyResult(result, facts=_facts(fits))
 
     def _check(self, image: Image, prior: Image | None) -> None:
         if not np.isfinite(image.voxels).all():
@@ -185,58 +183,46 @@ class CuiCDIP:
             raise InputError(prior.name, "a prior has numbers only")
 
     def _slabs(
-        self,
-        image: Image,
-        values: FloatArray,
-        known: FloatArray | None,
-        usable: BoolArray,
-        level: float,
-        seed: int,
+        self, image: Image, known: FloatArray | None, usable: BoolArray, scale: float, seed: int
     ) -> tuple[FloatArray, list[Fit]]:
-        """Fit piece after piece and blend where they overlap."""
+        """Fit piece after piece and blend where they overlap; `image` is in network units of `scale`."""
         total = np.zeros(image.shape, np.float32)
         weights = np.zeros((image.shape[0], 1, 1), np.float32)
-        counted = image.units == "counts" and bool((image.voxels >= 0).all())
+        counted = image.units == "counts" and bool((image.voxels[usable] >= 0).all())
         fits = []
         for piece in pieces(image, self.config.slab_voxels, self.config.overlap):
             part = slice(piece.start, piece.stop)
-            if not usable[part].any():
-                weights[part] += 1
-                continue
-            channels = None if known is None else known[:, part]
-            unit = float(image.voxels.max() / values.max()) if counted and values.max() > 0 else 0.0
-            one = self._fit(values[part], channels, usable[part], level, unit, seed + piece.start)
             ramp = _ramp(piece.stop - piece.start, self.config.overlap)
-            total[part] += ramp * one.image.cpu().numpy().reshape(values[part].shape)
-            weights[part] += ramp
-            fits.append(one)
+            values, weights[part] = image.voxels[part], weights[part] + ramp
+            if usable[part].any() and np.ptp(values[usable[part]]) > 0:
+                channels = None if known is None else known[:, part]
+                data = replace(image, voxels=values.copy(), padding=None, gaps=())
+                one = self._fit(data, channels, usable[part], scale if counted else 0.0, seed + piece.start)
+                values = one.image.cpu().numpy().reshape(values.shape)
+                fits.append(one)
+            total[part] += ramp * values
         return total / weights, fits
 
     def _fit(
-        self,
-        values: FloatArray,
-        known: FloatArray | None,
-        usable: BoolArray,
-        level: float,
-        unit: float,
-        seed: int,
+        self, data: Image, known: FloatArray | None, usable: BoolArray, counts: float, seed: int
     ) -> Fit:
         """Fit one piece; the global generator of torch is left as it was."""
-        device = _device(self.config.device)
-        flat = len(values) == 1
+        device, flat = _device(self.config.device), len(data.voxels) == 1
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            target, weight = _tensor(values[None], flat, device), _tensor(usable[None], flat, device)
-            if known is None:
-                told = torch.rand((_NOISE_CHANNELS, *values.shape)).numpy()
-            else:
-                told = known
-            problem = _Problem(self.config, _tensor(told, flat, device), target, weight, seed)
+            told = torch.rand((_NOISE_CHANNELS, *data.shape)).numpy() if known is None else known
+            # What is not usable may be anything, and a network's input and loss must stay small.
+            values = np.where(usable, data.voxels, 0)
+            target, weight, seen = (_tensor(v, flat, device) for v in (values[None], usable[None], told))
+            problem = _Problem(self.config, seen, target, weight, seed)
             if self.config.stop == "validation":
-                return problem.validated(unit)
+                return problem.validated(counts)
             rule = Rule()
             if self.config.stop == "discrepancy":
-                rule = Rule(_residual(target, weight), self.config.strength * level)
+                sigma = _tensor(quiet_noise(data, usable)[None], flat, device)
+                if not (sigma > 0).any():
+                    raise InputError(data.name, "too small to find its noise; stop: validation needs none")
+                rule = Rule(_residual(target, sigma), self.config.strength)
             return problem.run(target, weight, rule, self.config.iterations)
 
 
@@ -288,15 +274,6 @@ def prior_channels(image: Image, prior: Image | None) -> FloatArray:
     return np.clip(2 * (prior.voxels[None] - offset) / scale - 1, -1.5, 1.5).astype(np.float32)
 
 
-def noise_level(image: Image, usable: BoolArray) -> float:
-    """Return the root mean square, over the object, of the noise found in an image; 0 where there is none."""
-    found = estimate_noise(image)
-    _, rows, columns = image.shape
-    level = np.repeat(np.repeat(found.level, found.block, axis=1), found.block, axis=2)[:, :rows, :columns]
-    inside = usable & _object(image) & (level > 0)
-    return float(np.sqrt(np.mean(level[inside].astype(np.float64) ** 2))) if inside.any() else 0.0
-
-
 def pieces(image: Image, slab_voxels: int, overlap: int) -> Iterator[Piece]:
     """Yield what is fitted together: runs of neighbouring slices, cut into slabs that overlap.
 
@@ -317,11 +294,6 @@ def pieces(image: Image, slab_voxels: int, overlap: int) -> Iterator[Piece]:
         yield Piece(max(start, min(first, stop - thick)), stop)
 
 
-def _object(image: Image) -> BoolArray:
-    """Return where there is activity: above a tenth of the 99.5 % quantile."""
-    return np.asarray(image.voxels > 0.1 * np.quantile(image.voxels, 0.995))
-
-
 def _usable(image: Image) -> BoolArray:
     return np.ones(image.shape, np.bool_) if image.padding is None else ~image.padding
 
@@ -332,10 +304,14 @@ def _tensor(values: Any, flat: bool, device: torch.device) -> Tensor:
     return tensor[:, :, 0] if flat else tensor
 
 
-def _residual(target: Tensor, weight: Tensor) -> Any:
-    """Return the judge of a discrepancy: root mean square of the residual over the object."""
-    inside = weight * (target > 0.1 * torch.as_tensor(np.quantile(target.cpu().numpy(), 0.995)).to(target))
-    return lambda image: float(torch.sqrt((inside * (image - target) ** 2).sum() / inside.sum().clamp(min=1)))
+def _residual(target: Tensor, sigma: Tensor) -> Judge:
+    """Return the judge of a discrepancy: root mean square, over quiet blocks, of residual over noise."""
+    quiet = sigma > 0
+
+    def judge(image: Tensor) -> float:
+        return float(torch.sqrt(torch.mean(((image - target)[quiet] / sigma[quiet]) ** 2)))
+
+    return judge
 
 
 def _ramp(depth: int, overlap: int) -> FloatArray:
@@ -351,16 +327,14 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _facts(fits: list[Fit], level: float) -> dict[str, float | int | str]:
-    reasons = sorted({one.reason for one in fits})
+def _facts(fits: list[Fit]) -> dict[str, float | int | str]:
     return {
         "iterations": max(one.iterations for one in fits),
         "evaluations": sum(one.evaluations for one in fits),
-        "stopped": "; ".join(reasons),
+        "stopped": "; ".join(sorted({one.reason for one in fits})),
         "slabs": len(fits),
-        "noise_level": level,
         "first_loss": fits[0].losses[0],
-        "last_loss": min(fits[0].losses),
+        "last_loss": fits[0].losses[-1],
     }
 
 
