@@ -37,7 +37,7 @@ class BoostingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    depth: int = Field(default=6, ge=1, le=10)
+    depth: int = Field(default=5, ge=1, le=10)
     shrink: float = Field(default=0.1, gt=0, le=1)
     fewest: int = Field(default=100, ge=1)
     ridge: float = Field(default=1.0, ge=0)

@@ -51,9 +51,9 @@ class PixelBoostingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gather: int = Field(default=40, ge=2)
-    pixels: int = Field(default=6000, ge=16)
-    interval: int = Field(default=40, ge=1)
+    gather: int = Field(default=24, ge=2)
+    pixels: int = Field(default=8000, ge=16)
+    interval: int = Field(default=30, ge=1)
     growth: BoostingConfig = BoostingConfig()
 
 

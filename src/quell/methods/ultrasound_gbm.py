@@ -37,7 +37,7 @@ class UltrasoundGBMConfig(MethodConfig):
         How pixels are collected and trees grown.
     """
 
-    steps: int = Field(200, ge=2)
+    steps: int = Field(154, ge=2)
     size: int = Field(128, ge=16)
     batch: int = Field(4, ge=1)
     boosting: PixelBoostingConfig = PixelBoostingConfig()

@@ -1,7 +1,7 @@
 """Boosted regression trees as a torch module, so that they run wherever a network runs.
 
 Every tree becomes a perfect binary tree of the same depth, kept in arrays; a pixel walks from the root by
-gathers (the *tree traversal* strategy of Nakandala et al. 2020, OSDI, Hummingbird).
+gathers (the *tree traversal* strategy of Nakandala et al. 2020, OSDI).
 """
 
 from __future__ import annotations
@@ -118,21 +118,22 @@ class BoostedTrees(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the sum, shape (n, 1, y, x), for features of shape (n, f, y, x)."""
-        total = torch.zeros_like(features[:, :1])
+        # All features of a pixel side by side: a gather then stays within a few cache lines.
+        rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+        total = rows.new_zeros(1)
         for first in range(0, self.count, _GROUP):
-            total = total + self._group(features, slice(first, min(first + _GROUP, self.count)))
-        return total
+            total = total + self._group(rows, slice(first, min(first + _GROUP, self.count)))
+        return total.reshape(features[:, :1].shape)
 
-    def _group(self, features: Tensor, trees: slice) -> Tensor:
+    def _group(self, rows: Tensor, trees: slice) -> Tensor:
+        """Return the sum of a few trees, shape (n,), for features of shape (n, f)."""
         feature, threshold, value = self.feature[trees], self.threshold[trees], self.value[trees]
-        nodes = feature.shape[1]
-        first = torch.arange(len(feature), device=feature.device)[None, :, None, None]
+        count, nodes = feature.shape
+        first = torch.arange(count, device=feature.device)
         # The root is the same for all pixels: no gather by pixel.
-        right = features.index_select(1, feature[:, 0]) > threshold[:, 0][None, :, None, None]
-        node = 1 + right.long()
+        node = 1 + (rows.index_select(1, feature[:, 0]) > threshold[:, 0]).long()
         for _ in range(self.depth - 1):
             place = node + first * nodes
-            held = torch.gather(features, 1, feature.reshape(-1)[place])
+            held = torch.gather(rows, 1, feature.reshape(-1)[place])
             node = 2 * node + 1 + (held > threshold.reshape(-1)[place]).long()
-        leaf = node - nodes + first * (nodes + 1)
-        return value.reshape(-1)[leaf].sum(1, keepdim=True)
+        return value.reshape(-1)[node - nodes + first * (nodes + 1)].sum(1)
