@@ -21,13 +21,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
+
+from quell.errors import QuellError
 from quell.evaluation.benchmark.record import Benchmark, Table
 from quell.evaluation.denoisers import known_names
 from quell.evaluation.report.benchmark_files import write_benchmark
-from quell.image import Modality
+from quell.image import FloatArray, Image, Modality
 from quell.jobs.benchmark import BenchmarkSettings, run_benchmark
 from quell.machine import describe_machine
 from quell.models.registry import CARD, read_card
+from quell.training.data.images import find_references, read_image
+from quell.training.data.noise import kept_slices, scan_image
 
 BASELINE = "universal.fast"
 
@@ -185,6 +191,36 @@ class Trained:
     card: dict[str, Any] | None = None
 
 
+def material(family: Family, arguments: argparse.Namespace) -> Path:
+    """Write the training images of a family once for all methods: clean, noisy and second noisy volumes."""
+    folder: Path = arguments.runs / family.name / "data"
+    done = folder / "complete"
+    if done.exists():
+        return folder
+    for number, one in enumerate(find_references(arguments.data, family.modality)):
+        image = read_image(one)
+        if one.split != "train" or (family.modality is Modality.CT and min(image.shape[1:]) < 100):
+            continue
+        kept = kept_slices(image, arguments.slices, True)
+        try:
+            roles = scan_image(image, family.doses, 2, (arguments.seed, number), kept)
+        except QuellError as error:
+            print(f"{family.name}: {error}", flush=True)
+            continue
+        for variant in roles.variants:
+            for role in ("clean", "noisy", "second"):
+                file = folder / role / f"p{number:03d}" / f"{variant.noisy:02d}.nii.gz"
+                _save(roles.images[getattr(variant, role)], image, file)
+    done.write_text("ok\n", "utf-8")
+    return folder
+
+
+def _save(voxels: FloatArray, image: Image, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    z, y, x = image.geometry.spacing
+    nibabel.save(nibabel.Nifti1Image(voxels.transpose(2, 1, 0), np.diag([-x, -y, z, 1.0])), file)
+
+
 def train(family: Family, entry: Entry, arguments: argparse.Namespace) -> Trained:
     """Train one method through the command; a run that has its model is taken as it is."""
     run = arguments.runs / family.name / entry.row
@@ -201,9 +237,11 @@ def train(family: Family, entry: Entry, arguments: argparse.Namespace) -> Traine
 def _command(family: Family, entry: Entry, run: Path, arguments: argparse.Namespace) -> list[str]:
     words = [sys.executable, "-m", "quell", "train", entry.method, "-q", "-o", str(run)]
     words += ["--minutes", f"{arguments.minutes:g}", "--seed", str(arguments.seed)]
-    words += ["--modality", family.modality.value, "--doses", ",".join(f"{d:g}" for d in family.doses)]
+    words += ["--modality", family.modality.value.lower()]
     if family.real:
-        words += ["--data", str(arguments.data)]
+        words += ["--data", str(arguments.runs / family.name / "data")]
+    else:
+        words += ["--doses", ",".join(f"{d:g}" for d in family.doses)]
     for setting in (*family.settings, *entry.settings):
         words += ["--set", setting]
     return [*words, "--force"]
@@ -289,6 +327,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0, help="of training for each method")
     parser.add_argument("--family", action="append", choices=[one.name for one in FAMILIES])
     parser.add_argument("--side-by-side", type=int, default=2, help="trainings at a time, one core each")
+    parser.add_argument("--slices", type=int, default=9, help="of each training image")
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -297,6 +336,9 @@ def main() -> None:
         setattr(arguments, name, getattr(arguments, name).resolve())
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = [one for one in FAMILIES if not arguments.family or one.name in arguments.family]
+    for one in chosen:
+        if one.real:
+            material(one, arguments)
     work = [(family, entry) for family in chosen for entry in family.entries]
     with ThreadPoolExecutor(arguments.side_by_side) as pool:
         trained = list(pool.map(lambda pair: train(*pair, arguments), work))

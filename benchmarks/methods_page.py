@@ -15,17 +15,17 @@ from quell.methods.registry import find_methods
 
 HEAD = """# Every learning method, side by side
 
-Made by `python benchmarks/methods_page.py docs/results/methods -o docs/results/methods.md` from the figures of
-`python benchmarks/methods.py --data DIR --minutes {minutes:g}` (seed {seed}, {machine}) and of the scripts that are
-named below. Research use only. Not for diagnosis.
+Made by `python benchmarks/methods_page.py docs/results/methods -o docs/results/methods.md` from the figures
+of `python benchmarks/methods.py --data DIR --minutes {minutes:g}` (seed {seed}, {machine}) and of the
+scripts that are named below. Research use only. Not for diagnosis.
 
-**Read this first.** Every method was trained for {minutes:g} minutes of one processor core, on the same images with the
-same noise, with a network of a width that can be trained in that time; the papers train for hours to days on graphics
-processors with networks of ten times the width. The tables compare *how methods learn* under one small budget. They do
-not say what a method can reach, and the network that ships, which was trained for hours, is there as a mark. The
-settings of each run are in [methods.json](methods/methods.json); test patients and objects were seen by nobody.
-Intervals are 95 % bootstrap intervals over patients. Every number is explained in
-[benchmark.md](../evaluation/benchmark.md).
+**Read this first.** Every method was trained for {minutes:g} minutes of one processor core, on the same
+images with the same noise, with a network of a width that can be trained in that time; the papers train for
+hours to days on graphics processors with networks of ten times the width. The tables compare *how methods
+learn* under one small budget. They do not say what a method can reach, and the network that ships, which
+was trained for hours, is there as a mark. The settings of each run are in
+[methods.json](methods/methods.json); test patients and objects were seen by nobody. Intervals are 95 %
+bootstrap intervals over patients. Every number is explained in [benchmark.md](../evaluation/benchmark.md).
 """
 
 SISTERS = (
