@@ -251,8 +251,26 @@ def test_a_checkpoint_is_there_complete_or_not_at_all(
 
 
 def test_psnr_is_that_of_its_definition() -> None:
-    from quell.training.validation import psnr
+    from quell.training.validation import decibels, span_of
 
-    truth = np.array([[[0.0, 2.0]]], np.float32)
     # Error 0.2 everywhere, range 2: 20 log10 of 10.
-    assert psnr(truth + np.float32(0.2), truth) == pytest.approx(20, abs=1e-5)
+    assert decibels(0.04, span_of(np.array([[[0.0, 2.0]]], np.float32))) == pytest.approx(20, abs=1e-5)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_validation_denoises_about_as_many_voxels_as_asked(dimensions: int) -> None:
+    from quell.methods.contracts import Exported
+    from quell.training.validation import crops_of
+
+    held = cases(3, (20, 150, 140))
+    exported = Exported(torch.nn.Identity(), slices=3 if dimensions == 2 else 1, dimensions=dimensions)
+    one = 128 * 128 * (1 if dimensions == 2 else 16)
+    crops = list(crops_of(held, 6 * one, exported))
+    assert sum(crop.clean.size for crop in crops) == 6 * one
+    assert {crop.case for crop in crops} == {0, 1, 2}
+    again = list(crops_of(held, 6 * one, exported))
+    assert all(np.array_equal(a.noisy, b.noisy) for a, b in zip(crops, again, strict=True))
+    for crop in crops:
+        noise = (crop.noisy[1:2] if dimensions == 2 else crop.noisy) - crop.clean
+        # White noise of 0.1 in over 16000 voxels: its mean is within five of its standard errors.
+        assert abs(noise.mean()) < 5 * 0.1 / 128 and abs(noise.std() - 0.1) < 0.01
