@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from quell.errors import InputError
 from quell.image import FloatArray, Modality
 from quell.methods.contracts import DataFacts
 
@@ -18,9 +19,13 @@ NONE = -1
 """Stands for an image that is not there."""
 
 
+class UnsuitableError(InputError):
+    """An image that is left out, with a note; the others serve without it."""
+
+
 @dataclass(frozen=True)
 class Variant:
-    """Which images of a stack belong together; numbers count along its first axis, `NONE` where there is none.
+    """Which images of a stack belong together, by their place in it; `NONE` where there is none.
 
     Attributes
     ----------
@@ -53,6 +58,7 @@ class Stack:
     variants : tuple of Variant
         Never empty.
     modality : Modality
+    units : str
     prior : int
         Number of the prior image.
     prior_offset, prior_scale : float
@@ -71,6 +77,7 @@ class Stack:
     voxels: FloatArray
     variants: tuple[Variant, ...]
     modality: Modality = Modality.UNKNOWN
+    units: str = "arbitrary"
     prior: int = NONE
     prior_offset: float = 0.0
     prior_scale: float = 1.0

@@ -151,18 +151,19 @@ class Atlas:
         low, high = self._runs[self._slice[which] + z].T
         short = high - low + 1 < depth
         inside = np.clip(z - depth // 2, low, np.maximum(high - depth + 1, low))
-        return np.where(short, low - (depth - (high - low + 1)) // 2, inside)
+        centred = low - (depth - (high - low + 1)) // 2
+        return np.asarray(np.where(short, centred, inside), np.int64)
 
     def _slices_of(self, which: Integers, z: Integers, depth: int) -> Integers:
         """Return the slices of each crop, shape (n, depth)."""
         if not self._deep:
             low, high = self._runs[self._slice[which] + z].T
             near = z[:, None] + np.arange(depth) - depth // 2
-            return np.clip(near, low[:, None], high[:, None])
+            return np.asarray(np.clip(near, low[:, None], high[:, None]), np.int64)
         within = np.clip(z + depth // 2, 0, self._shape[which, 0] - 1)
         low, high = self._runs[self._slice[which] + within].T
         index = z[:, None] + np.arange(depth) - low[:, None]
-        return low[:, None] + _mirrored(index, (high - low + 1)[:, None])
+        return np.asarray(low[:, None] + _mirrored(index, (high - low + 1)[:, None]), np.int64)
 
     def _turned(
         self,
@@ -196,9 +197,10 @@ class Atlas:
 
 
 def foreground_map(stack: Stack) -> FloatArray:
-    """Return means of blocks of `BLOCK` pixels from 0 (lowest values) to 1 (highest), shape (z, rows, columns).
+    """Return means of blocks of `BLOCK` pixels, 0 for the lowest and 1 for the highest values.
 
-    Of the clean image where there is one; blocks at the lower and right edges may be cut short.
+    Shape (z, rows, columns), of the clean image where there is one. Blocks at the lower and the right edge
+    may be cut short.
     """
     variant = stack.variants[0]
     source = np.asarray(stack.voxels[variant.clean if variant.clean >= 0 else variant.noisy])

@@ -111,8 +111,9 @@ class Pool:
         parts = (places.slices, places.rows, places.columns)
         widths = [part.shape[1] for part in parts]
         together = torch.from_numpy(np.concatenate(parts, axis=1)).to(self.device, self._index)
-        z, y, x = together.split(widths, dim=1)
-        return z[:, :, None, None] + (y[:, None, :, None] + x[:, None, None, :])
+        z, y, x = torch.split(together, widths, dim=1)
+        planes: Tensor = y[:, None, :, None] + x[:, None, None, :]
+        return z[:, :, None, None] + planes
 
     def _crops(
         self, steps: Tensor, first: Integers, offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
@@ -161,7 +162,7 @@ class _Table:
         """Draw variants."""
         total = np.cumsum(self._weight[among])
         place = np.searchsorted(total, rng.random(count) * total[-1], side="right")
-        return among[np.minimum(place, len(among) - 1)]
+        return np.asarray(among[np.minimum(place, len(among) - 1)], np.int64)
 
 
 def _flattened(stacks: Sequence[Stack]) -> npt.NDArray[np.float32]:
