@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(OutputError, match="No space left.*step 6 is kept.*--resume"):
+        with pytest.raises(OutputError, match=r"No space left.*step 6 is kept.*--resume"):
             train(folder, asked)
     assert torch.load(folder / "last.pt", weights_only=True)["step"] == 6
     assert not [path for path in folder.iterdir() if path.suffix == ".part"]
@@ -231,7 +231,7 @@ def test_a_folder_with_something_in_it_is_refused(finished: tuple[Path, RunResul
     with pytest.raises(OutputError, match="not empty"):
         RunFolder(tmp_path).check_free("redcnn", settings())
     held = RunFolder(finished[0])
-    with pytest.raises(OutputError, match="holds this run already.*--resume"):
+    with pytest.raises(OutputError, match=r"holds this run already.*--resume"):
         held.check_free("redcnn", settings())
     with pytest.raises(OutputError, match=r"run\.seed is 3, not 4.*--resume"):
         held.check_free("redcnn", settings(seed=4))

@@ -170,7 +170,8 @@ def span_of(truth: FloatArray | None) -> float:
 
 
 def crops_of(cases: Sequence[Case], voxels: int, exported: Exported) -> Iterator[Crop]:
-    """Yield crops of cases, at places that are always the same, about `voxels` in all."""
+    """Yield crops of cases, at places that are always the same, about `voxels` in all or as many as there are."""
+    voxels = min(voxels, sum(case.noisy.size for case in cases))
     rng = np.random.default_rng(seed_of(SEED))
     deep = exported.dimensions == 3
     sizes = [min(have, most) for have, most in zip(cases[0].noisy.shape, (DEPTH, SIDE, SIDE), strict=True)]
