@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from synthetic import facts_for, pool_for
 
 from quell.methods.base import plain
 from quell.methods.contracts import Stage
 from quell.methods.redcnn import REDCNNMethod
 from quell.training.averaging import Average
 from quell.training.loop import Loop, TrainingStopped, fit, make_method, seed_of
+from samples.synthetic_training import facts_for, pool_for
 
 STEPS = 20
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict
-from synthetic import cases, facts_for, pool_for
 
 from quell.errors import InputError, OutputError
 from quell.methods.redcnn import REDCNNMethod
@@ -25,6 +24,7 @@ from quell.training.loop import Step, TrainingStopped, make_method
 from quell.training.run import Run, RunResult, Unwatched
 from quell.training.run_folder import RunFolder
 from quell.training.settings import TrainSettings, read_settings
+from samples.synthetic_training import cases, facts_for, pool_for
 
 STEPS = 12
 MANIFEST = [{"name": "scenes", "licence": "Apache-2.0", "what": "smooth"}] * 2
@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(OutputError, match="No space left.*step 6 is kept.*--resume"):
+        with pytest.raises(OutputError, match=r"No space left.*step 6 is kept.*--resume"):
             train(folder, asked)
     assert torch.load(folder / "last.pt", weights_only=True)["step"] == 6
     assert not [path for path in folder.iterdir() if path.suffix == ".part"]
@@ -231,7 +231,7 @@ def test_a_folder_with_something_in_it_is_refused(finished: tuple[Path, RunResul
     with pytest.raises(OutputError, match="not empty"):
         RunFolder(tmp_path).check_free("redcnn", settings())
     held = RunFolder(finished[0])
-    with pytest.raises(OutputError, match="holds this run already.*--resume"):
+    with pytest.raises(OutputError, match=r"holds this run already.*--resume"):
         held.check_free("redcnn", settings())
     with pytest.raises(OutputError, match=r"run\.seed is 3, not 4.*--resume"):
         held.check_free("redcnn", settings(seed=4))
@@ -251,8 +251,26 @@ def test_a_checkpoint_is_there_complete_or_not_at_all(
 
 
 def test_psnr_is_that_of_its_definition() -> None:
-    from quell.training.validation import psnr
+    from quell.training.validation import decibels, span_of
 
-    truth = np.array([[[0.0, 2.0]]], np.float32)
     # Error 0.2 everywhere, range 2: 20 log10 of 10.
-    assert psnr(truth + np.float32(0.2), truth) == pytest.approx(20, abs=1e-5)
+    assert decibels(0.04, span_of(np.array([[[0.0, 2.0]]], np.float32))) == pytest.approx(20, abs=1e-5)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_validation_denoises_about_as_many_voxels_as_asked(dimensions: int) -> None:
+    from quell.methods.contracts import Exported
+    from quell.training.validation import crops_of
+
+    held = cases(3, (20, 150, 140))
+    exported = Exported(torch.nn.Identity(), slices=3 if dimensions == 2 else 1, dimensions=dimensions)
+    one = 128 * 128 * (1 if dimensions == 2 else 16)
+    crops = list(crops_of(held, 3 * one, exported))
+    assert sum(crop.clean.size for crop in crops) == 3 * one
+    assert {crop.case for crop in crops} == {0, 1, 2}
+    again = list(crops_of(held, 3 * one, exported))
+    assert all(np.array_equal(a.noisy, b.noisy) for a, b in zip(crops, again, strict=True))
+    for crop in crops:
+        noise = (crop.noisy[1:2] if dimensions == 2 else crop.noisy) - crop.clean
+        # White noise of 0.1 in over 16000 voxels: its mean is within five of its standard errors.
+        assert abs(noise.mean()) < 5 * 0.1 / 128 and abs(noise.std() - 0.1) < 0.01

@@ -21,7 +21,7 @@ from quell.training.logs import RunLog
 from quell.training.loop import Loop, Pool, Step, TrainingStopped
 from quell.training.run_folder import BEST, LAST, RunFolder
 from quell.training.settings import TrainSettings
-from quell.training.validation import Case, Validation, validate
+from quell.training.validation import Case, Validation, Validator
 
 REPORTS = 100
 VALIDATIONS = 20
@@ -118,10 +118,11 @@ class Run:
         watch: Watch,
     ) -> None:
         self.folder, self.method, self.settings = folder, method, settings
-        self.pool, self.cases, self.fabric, self.watch = pool, cases, fabric, watch
+        self.fabric, self.watch = fabric, watch
         method.setup(fabric)
         run = settings.run
         self.loop = Loop(method, pool, fabric, run.seed, settings.method.steps, run.minutes, run.average)
+        self.validator = Validator(cases, pool, run.validate_voxels, fabric)
         self.best: float | None = None
         self.figures: dict[str, float] = {}
         self._saved = (0, time.perf_counter())
@@ -209,7 +210,7 @@ class Run:
 
     def _validation(self) -> Validation | None:
         with self.loop.average.applied(self.method):
-            found = validate(self.method, self.cases, self.pool, self.loop.progress, self.fabric)
+            found = self.validator.measure(self.method, self.loop.progress)
         if found is not None and (self.best is None or found.score > self.best):
             self.best, self.figures = found.score, found.figures
             self.folder.save(BEST, {"average": self.loop.average.weights, "step": self.loop.step})

@@ -36,6 +36,8 @@ class RunSettings(BaseModel):
         ``bf16`` computes products in bfloat16 and keeps weights in 32 bits.
     validate_every
         Steps from one validation to the next; None for twenty in the whole training.
+    validate_voxels
+        About so many are denoised in a validation, of all held-out images together.
     checkpoint_every
         Steps (``500``) or minutes (``"5 min"``) from one checkpoint to the next.
     average
@@ -51,6 +53,7 @@ class RunSettings(BaseModel):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32", "bf16"] = "32"
     validate_every: int | None = Field(None, ge=1)
+    validate_voxels: int = Field(2**18, ge=1)
     checkpoint_every: int | str = "5 min"
     average: float = Field(0.999, ge=0, lt=1)
 
