@@ -223,6 +223,17 @@ def test_a_tile_with_its_halo_equals_the_whole() -> None:
     assert reach(exported) == exported.halo == 21
 
 
+def test_gain_and_weight_stand_for_other_numbers() -> None:
+    """Images in 1 for 100 HU learn as those in 1 for 4096 HU do with the gain and the weight between them."""
+    ratio = 40.96
+    plain_data = facts_of_data(scale=100.0, shape=(8, 64, 64))
+    small_data = facts_of_data(scale=SCALE, shape=(8, 64, 64), mean=0.0)
+    one, other = make(plain_data), make(small_data, gain=ratio, image_weight=ratio**2)
+    told = train(one, 3, 100.0), train(other, 3, SCALE)
+    for a, b in zip(*told, strict=True):
+        assert a["denoiser"] == pytest.approx(b["denoiser"], rel=1e-4)
+
+
 def test_other_modalities_have_their_usual_scaling() -> None:
     assert UnadMethod.scaling(Modality.MR) == usual_scaling(Modality.MR)
     assert (UnadMethod.scaling(Modality.CT).offset, UnadMethod.scaling(Modality.CT).scale) == (

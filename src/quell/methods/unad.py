@@ -74,8 +74,13 @@ class UnadConfig(MethodConfig):
         ``"published"`` at -160 and 200 HU.
     bin_count
         Number of bins.
-    distribution_weight
-        Weight of the distribution focal loss.
+    distribution_weight, image_weight
+        Weights of the distribution focal loss and of the squared error, the latter in the numbers of the
+        network.
+    gain
+        Multiplies what the network sees; ours. Above 1, the mean of the images is taken off before. The
+        authors' numbers (1 for 4096 HU) make the noise so small that some thousand steps pass before the
+        network sees it.
     decay
         ``"published"`` halves the learning rate once, as the authors' code does; ``"written"`` halves it
         again and again, as its settings say.
@@ -98,6 +103,8 @@ class UnadConfig(MethodConfig):
     bins: Literal["residual", "published"] = "residual"
     bin_count: int = Field(19, ge=2)
     distribution_weight: float = Field(0.2, ge=0)
+    image_weight: float = Field(1.0, ge=0)
+    gain: float = Field(1.0, ge=1)
     decay: Literal["published", "written"] = "published"
     decay_every: float = Field(4500 / 51_400, gt=0)
 
@@ -152,9 +159,9 @@ class UnadMethod(BaseMethod):
         self.share = self._pretraining_share()
         self._handed_over = self.share == 0
         bins = make_bins(config, data)
-        self.networks["denoiser"] = DistributionRegression(
-            RedCNNPlus(config.width, config.bin_count, bias=1.0), bins
-        )
+        self.centre = data.mean if config.gain > 1 else 0.0
+        backbone = RedCNNPlus(config.width, config.bin_count, bias=1.0)
+        self.networks["denoiser"] = DistributionRegression(backbone, bins, config.gain, self.centre)
         self.optimisers["denoiser"] = self.adam("denoiser")
         if self.share:
             self.networks["neighbours"] = RedCNNPlus(config.width, len(NEIGHBOURS))
@@ -213,14 +220,16 @@ class UnadMethod(BaseMethod):
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the error of the predicted neighbours, or that of image and distribution."""
         if self.is_first(progress):
-            yield "neighbours", neighbour_loss(self.networks["neighbours"](middle(batch.noisy)), batch.noisy)
+            seen = self.config.gain * (middle(batch.noisy) - self.centre)
+            yield "neighbours", neighbour_loss(self.networks["neighbours"](seen), batch.noisy)
             return
         noisy, clean = middle(batch.noisy), middle(clean_of(batch))
         denoised, logits = self.networks["denoiser"](noisy)
         bins = plain(self.networks["denoiser"]).bins
         assert isinstance(bins, Tensor)
         focal = distribution_focal_loss(logits, clean - noisy, bins.flatten())
-        yield "denoiser", functional.mse_loss(denoised, clean) + self.config.distribution_weight * focal
+        squared = functional.mse_loss(denoised, clean)
+        yield "denoiser", self.config.image_weight * squared + self.config.distribution_weight * focal
 
     def step(self, batch: Batch, progress: float, fabric: Fabric) -> Mapping[str, float]:
         """Learn from one batch; take over the weights when the pre-training has ended."""

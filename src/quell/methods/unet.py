@@ -41,10 +41,10 @@ class UNetMethod(ReferenceMethod):
     Source: Ronneberger, Fischer, Brox, MICCAI 2015; Jin, McCann, Froustey, Unser, IEEE Transactions on
     Image Processing 26(9), 2017, and the public code of the latter. Faithful: four halvings, 64 channels
     and twice as many a level, 3 x 3 convolutions with batch normalisation and ReLU (two a level, three at
-    the first), max pooling, transposed 3 x 3 convolutions, zero padding, the input added to the output, the
-    squared error. Ours: Adam at 0.001 with a cosine instead of stochastic gradient descent, batches of 16
-    crops instead of one whole image, gradients cut off at a norm of 1, neighbouring slices as channels
-    where asked for.
+    the first), max pooling, transposed 3 x 3 convolutions, zero padding, start of the last layer, the input
+    added to the output, the squared error. Ours: Adam at 0.001 with a cosine instead of stochastic gradient
+    descent, batches of 16 crops instead of one whole image, gradients cut off at a norm of 1, neighbouring
+    slices as channels where asked for.
     """
 
     facts = MethodFacts(
@@ -68,7 +68,7 @@ class UNetMethod(ReferenceMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a trial of seconds."""
-        return {"steps": 30, "batch": 4, "size": 32, "width": 8, "depth": 2, "rate": 5e-3}
+        return {"steps": 30, "batch": 4, "size": 32, "width": 8, "depth": 2, "rate": 2e-2}
 
     def exported(self) -> Exported:
         """Return the network with its normalisation fixed."""

@@ -57,6 +57,9 @@ class FBPConvNet(nn.Module):
         self.up = nn.ModuleList(Doubling(2 * w, w) for w in widths[:-1])
         self.decoder = nn.ModuleList(_convolutions(2 * w, w, 2) for w in widths[:-1])
         self.last = nn.Conv2d(width, 1, 1)
+        # As the authors draw them; otherwise training starts a hundred times worse than the input.
+        nn.init.normal_(self.last.weight, std=0.01)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     @staticmethod
     def halo(depth: int) -> int:

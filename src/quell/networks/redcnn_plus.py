@@ -61,18 +61,20 @@ class DistributionRegression(nn.Module):
         Gives as many channels as there are bins.
     bins : Tensor, shape (b,)
         Differences to the clean image, evenly spaced, in the numbers of the network.
+    gain, centre : float
+        The backbone sees ``gain * (noisy - centre)``.
     """
 
     bins: Tensor
 
-    def __init__(self, backbone: nn.Module, bins: Tensor) -> None:
+    def __init__(self, backbone: nn.Module, bins: Tensor, gain: float = 1.0, centre: float = 0.0) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.gain, self.centre = backbone, gain, centre
         self.register_buffer("bins", bins.reshape(1, -1, 1, 1).clone())
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Return the denoised slice, shape (n, 1, y, x), and the logits of the bins, shape (n, b, y, x)."""
-        logits = self.backbone(noisy)
+        logits = self.backbone(self.gain * (noisy - self.centre))
         return noisy + expectation(logits, self.bins), logits
 
 
