@@ -65,7 +65,7 @@ def test_discrepancy_stops_before_the_noise_is_told() -> None:
 def test_noise_of_quiet_blocks_is_that_of_the_image() -> None:
     rng = np.random.default_rng(4)
     values = np.full((4, 64, 64), 100.0, np.float32)
-    values[:, :, 32:] += 50 * np.indices((32, 32)).sum(axis=0) % 170
+    values[:, :, 32:] += 50 * np.indices((64, 32)).sum(axis=0) % 170
     noise = rng.normal(0, 10, values.shape)
     image = Image((values + noise).astype(np.float32), Modality.PT, volume=True)
     sigma = quiet_noise(image, np.ones(values.shape, np.bool_))
@@ -139,7 +139,9 @@ def test_a_single_slice_and_padding() -> None:
 
 
 def test_slabs_meet_without_a_seam_and_cover_all() -> None:
-    settings = CuiCDIPConfig(widths=WIDTHS, slab_voxels=5 * SIDE * SIDE, overlap=2, stop="never", iterations=20)
+    settings = CuiCDIPConfig(
+        widths=WIDTHS, slab_voxels=5 * SIDE * SIDE, overlap=2, stop="never", iterations=20
+    )
     found = CuiCDIP(settings).denoise(noisy(), prior())
     assert found.facts["slabs"] == 2
     assert error(found.voxels) < 0.7 * error(noisy().voxels)

@@ -24,7 +24,13 @@ STEPS = 100
 
 def facts(prior: bool = False) -> DataFacts:
     return DataFacts(
-        Modality.PT, "Bq/ml", 4, Scaling(kind=ScalingKind.MEAN), scale=1000.0, residual=(-900, 900), prior=prior
+        Modality.PT,
+        "Bq/ml",
+        4,
+        Scaling(kind=ScalingKind.MEAN),
+        scale=1000.0,
+        residual=(-900, 900),
+        prior=prior,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -93,8 +94,8 @@ class CuiCDIP:
     """Conditional deep image prior.
 
     Source: Cui et al., "PET image denoising using unsupervised deep learning", Eur J Nucl Med Mol Imaging 46
-    (2019) 2780; abstract and independent notes were read. An untrained network f is fitted to the noisy image x
-    of one patient, min over its weights of ``|x - f(prior)|^2``, and its image is the result: networks
+    (2019) 2780; abstract and independent notes were read. An untrained network f is fitted to the noisy
+    image x of one patient, min over its weights of ``|x - f(prior)|^2``, and its image is the result: networks
     tell structure sooner than noise, and structure that the prior shows soonest.
 
     Faithful: the input is the CT or MR of the same patient, the label is the noisy PET, a U-Net in three
@@ -203,9 +204,7 @@ class CuiCDIP:
             total[part] += ramp * values
         return total / weights, fits
 
-    def _fit(
-        self, data: Image, known: FloatArray | None, usable: BoolArray, counts: float, seed: int
-    ) -> Fit:
+    def _fit(self, data: Image, known: FloatArray | None, usable: BoolArray, counts: float, seed: int) -> Fit:
         """Fit one piece; the global generator of torch is left as it was."""
         device, flat = _device(self.config.device), len(data.voxels) == 1
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -269,9 +268,9 @@ def prior_channels(image: Image, prior: Image | None) -> FloatArray:
     if prior.modality is Modality.CT:
         low, high = _SOFT_TISSUE
         soft = (np.clip(prior.voxels, low, high) - low) / (high - low) * 2 - 1
-        return np.stack([np.clip(prior.voxels, -1000, 1000) / 1000, soft]).astype(np.float32)
+        return np.asarray(np.stack([np.clip(prior.voxels, -1000, 1000) / 1000, soft]), np.float32)
     offset, scale = usual_scaling(prior.modality).of(prior)
-    return np.clip(2 * (prior.voxels[None] - offset) / scale - 1, -1.5, 1.5).astype(np.float32)
+    return np.asarray(np.clip(2 * (prior.voxels[None] - offset) / scale - 1, -1.5, 1.5), np.float32)
 
 
 def pieces(image: Image, slab_voxels: int, overlap: int) -> Iterator[Piece]:
@@ -285,7 +284,7 @@ def pieces(image: Image, slab_voxels: int, overlap: int) -> Iterator[Piece]:
         return
     thick = max(slab_voxels // (rows * columns), 1)
     edges = [0, *(gap + 1 for gap in sorted(image.gaps)), depth]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         step = max(thick - overlap, 1)
         first = start
         while first + thick < stop:

@@ -115,7 +115,7 @@ def fit(
         calls += 1
         optimiser.zero_grad()
         loss: Tensor = (weight * (network(known) - target) ** 2).sum() / total
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
     state = _Choice(rule, target)
@@ -127,7 +127,7 @@ def fit(
             watch(done, image)
         if state.stop(done, image, loss) or done + every > iterations:
             break
-        optimiser.step(closure)
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
     state.fit.evaluations = calls
     return state.fit
 

@@ -53,9 +53,7 @@ def split_counts(
     return fitted, judge
 
 
-def hold_out(
-    target: Tensor, weight: Tensor, share: float, rng: np.random.Generator
-) -> tuple[Tensor, Judge]:
+def hold_out(target: Tensor, weight: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, Judge]:
     """Leave cubes (squares in a plane) of voxels out of the fit.
 
     Returns

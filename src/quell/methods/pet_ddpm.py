@@ -81,13 +81,13 @@ class PETDDPM(BaseMethod):
         name="pet-ddpm",
         title="diffusion model told of the low-count PET, several draws give mean and spread",
         source=(
-            'Gong, Johnson et al., Eur J Nucl Med Mol Imaging 51 (2024) 358 (abstract read); our reading of an '
-            'unresolved citation "Johnson 2019"'
+            "Gong, Johnson et al., Eur J Nucl Med Mol Imaging 51 (2024) 358 (abstract read); our reading of "
+            'an unresolved citation "Johnson 2019"'
         ),
         fidelity=Fidelity.NAMED,
         need=Need.PAIRED,
         modalities=(Modality.PT,),
-        ours="network, schedule, prediction of the velocity of the residual, ten deterministic steps, CT as prior",
+        ours="network, schedule, velocity of the residual as target, ten deterministic steps, CT as prior",
         prior=(Modality.MR, Modality.CT),
         objects=("anatomy-pet",),
         doses=(0.25,),

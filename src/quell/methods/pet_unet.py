@@ -46,8 +46,8 @@ class PETUNet(BaseMethod):
     """Low-count to full-count PET by a residual U-Net.
 
     Source: Chen et al., "Ultra-low-dose 18F-florbetaben amyloid PET imaging using deep learning with
-    multi-contrast MRI inputs", Radiology 290 (2019) 649, known to us by its citation and by what others tell of
-    it. It is the other reading of the citation "Johnson 2019", which could not be resolved.
+    multi-contrast MRI inputs", Radiology 290 (2019) 649, known to us by its citation and by what others
+    tell of it. It is the other reading of the citation "Johnson 2019", which could not be resolved.
 
     Faithful: a U-Net in two dimensions from low-count PET, with or without MR as further channels, to the
     full-count image; the residual is learned; absolute error.
@@ -63,7 +63,7 @@ class PETUNet(BaseMethod):
         fidelity=Fidelity.RECONSTRUCTION,
         need=Need.PAIRED,
         modalities=(Modality.PT,),
-        ours="depth, widths, no batch normalisation, neighbouring slices, one prior in the place of three, doses",
+        ours="depth, widths, no batch normalisation, neighbouring slices, one prior for three, doses",
         prior=(Modality.MR, Modality.CT),
         objects=("anatomy-pet",),
         doses=(0.05, 0.1, 0.25),
@@ -120,7 +120,8 @@ class ResidualUNet(nn.Module):
 
     def forward(self, known: Tensor) -> Tensor:
         """Return the image, shape (n, 1, y, x), of slices (n, channels, y, x)."""
-        return known[:, self.centre : self.centre + 1] + self.inner(known)
+        residual: Tensor = self.inner(known)
+        return known[:, self.centre : self.centre + 1] + residual
 
 
 class WithPrior(nn.Module):

@@ -67,6 +67,7 @@ class DDIMSampler(nn.Module):
     def __init__(self, predictor: nn.Module, steps: int, few: int, prediction: str) -> None:
         super().__init__()
         self.predictor, self.prediction, self.few = predictor, prediction, few
+        self.times: Tensor
         times = chosen_steps(steps, few, prediction)
         signal = cosine_schedule(steps)
         self.register_buffer("times", times.to(torch.float32), persistent=False)

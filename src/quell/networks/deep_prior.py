@@ -31,9 +31,7 @@ class DeepPriorUNet(nn.Module):
         2 or 3.
     """
 
-    def __init__(
-        self, channels: int, widths: Sequence[int] = (16, 32, 64, 128), dimensions: int = 3
-    ) -> None:
+    def __init__(self, channels: int, widths: Sequence[int] = (16, 32, 64, 128), dimensions: int = 3) -> None:
         super().__init__()
         self.mode = "trilinear" if dimensions == 3 else "bilinear"
         pairs = list(pairwise(widths))

@@ -1,7 +1,7 @@
 """A small U-Net that tells the noise of a diffusion from what is known of the image.
 
-Plain convolutions after Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", NeurIPS 2020, with the
-step told by scale and shift of the features (Perez et al., "FiLM", AAAI 2018). There is neither attention
+Plain convolutions after Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", NeurIPS 2020, with
+the step told by scale and shift of the features (Perez et al., "FiLM", AAAI 2018). There is neither attention
 nor normalisation over the image, so that a tile is computed as the whole is.
 """
 
@@ -68,9 +68,7 @@ class DiffusionUNet(nn.Module):
         self.widths = tuple(widths)
         told = 4 * _EMBEDDED
         pairs = list(pairwise(widths))
-        self.tell = nn.Sequential(
-            nn.Linear(_EMBEDDED, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU()
-        )
+        self.tell = nn.Sequential(nn.Linear(_EMBEDDED, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
         self.stem = nn.Conv2d(1 + known, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(StepBlock(width, told) for width in widths)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
@@ -79,7 +77,7 @@ class DiffusionUNet(nn.Module):
         self.decoder = nn.ModuleList(StepBlock(a, told) for a, _ in pairs)
         self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.get_parameter("bias"), 0.0)
 
     @property
     def multiple(self) -> int:
@@ -92,7 +90,8 @@ class DiffusionUNet(nn.Module):
         # A block reaches two pixels of its own level on each side; those of the way up and down add up.
         deepest = self.multiple
         blocks = sum(4 * 2**level for level in range(len(self.widths) - 1)) + 2 * deepest
-        return deepest * math.ceil((blocks + 2 + 2 * deepest) / deepest)
+        reach: int = deepest * math.ceil((blocks + 2 + 2 * deepest) / deepest)
+        return reach
 
     def forward(self, noised: Tensor, known: Tensor, steps: Tensor) -> Tensor:
         """Return the prediction, shape (n, 1, y, x).
@@ -109,7 +108,9 @@ class DiffusionUNet(nn.Module):
         for down, block in zip(self.down, self.encoder[1:], strict=True):
             skips.append(features)
             features = block(down(features), step)
-        ways = zip(reversed(self.up), reversed(self.join), reversed(self.decoder), reversed(skips), strict=True)
+        ways = zip(
+            reversed(self.up), reversed(self.join), reversed(self.decoder), reversed(skips), strict=True
+        )
         for up, join, block, skip in ways:
             features = block(join(torch.cat([up(features), skip], dim=1)), step)
         predicted: Tensor = self.head(functional.silu(features))
