@@ -2,7 +2,8 @@
 
     python benchmarks/ultrasound.py --minutes 10 --data ../shared/data -o docs/results/ultrasound
 
-writes ``ultrasound.md`` and ``ultrasound.json``. Times are those of the processor, whatever else it does. Training, tuning and test images come from different seeds.
+writes ``ultrasound.md`` and ``ultrasound.json``. Training, tuning and test images come from different seeds.
+Times are those of the processor, whatever else it does.
 Head circumference of real images is compared before and after, since HC18's test images have no table of it.
 """
 
