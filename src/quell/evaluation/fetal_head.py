@@ -26,7 +26,7 @@ _ROUND = (0.5, 1.0)
 _SIZES = (0.12, 0.75)
 """Half the longest axis over the longer side of the image."""
 
-_SMOOTH = 2.5
+_SMOOTH = 4.0
 """Standard deviation of the smoothing before ridges are looked for, in pixels: about half a skull."""
 
 _CAP = 0.985
@@ -34,6 +34,9 @@ _CAP = 0.985
 
 _SEARCH = (0.14, 0.08, 0.05, 0.04)
 """Reach of the polar searches, one after the other, as a share of the radius."""
+
+_ALONG = 2.0
+"""Standard deviation of the averaging along the ellipse, in steps of the angle."""
 
 _FEWEST = 0.25
 
@@ -228,12 +231,16 @@ def _sampled(values: Array, points: Array) -> Array:
 
 def _refined(ridge: Array, found: Ellipse, reach: float) -> Ellipse | None:
     """Search along rays from the centre for the ridge near an ellipse, and fit one to what is found."""
+    from scipy.ndimage import gaussian_filter1d
+
     shares = np.linspace(1 - reach, 1 + reach, 61)
     centre = np.asarray(found.centre)
     rays = centre + shares[:, None, None] * (found.points() - centre)
     # Near the ellipse before far from it, where both are as bright.
     nearness = 1 - 0.5 * (np.abs(shares - 1) / reach)[:, None]
-    strength = _sampled(ridge, rays.reshape(-1, 2)).reshape(rays.shape[:2]) * nearness
+    strength = _sampled(ridge, rays.reshape(-1, 2)).reshape(rays.shape[:2])
+    # Speckle breaks the skull into grains; along the ellipse they make a line again.
+    strength = nearness * gaussian_filter1d(strength, _ALONG, axis=1, mode="wrap")
     peak = strength.argmax(axis=0)
     column = np.arange(_ANGLES)
     points, held = rays[peak, column], strength[peak, column] > 0.3
