@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from quell.errors import QuellError
@@ -72,6 +73,13 @@ class TransferConfig(MethodConfig):
     rank: int = Field(4, ge=1)
     noisy_loss: NoisyLoss = NoisyLoss.AUTO
     gamma: float = Field(2.0, ge=0)
+
+    @field_validator("base")
+    @classmethod
+    def from_anywhere(cls, base: str) -> str:
+        """Keep the whole path of a folder, so that a resumed training finds it from elsewhere."""
+        folder = Path(base).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else base
 
 
 class Transfer(BaseMethod):

@@ -60,9 +60,9 @@ class SmallUNet(nn.Module):
 
 
 def start_as_identity(network: nn.Module, last: nn.Conv2d) -> None:
-    """Draw weights that keep the variance through ReLUs, small ones for the noise: almost the image comes out.
+    """Draw weights that keep the variance through ReLUs, small ones for the noise.
 
-    He et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
+    He et al., "Delving deep into rectifiers", ICCV 2015. Almost the image itself comes out at first.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
