@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from quell.errors import QuellError
@@ -73,6 +74,13 @@ class TransferConfig(MethodConfig):
     noisy_loss: NoisyLoss = NoisyLoss.AUTO
     gamma: float = Field(2.0, ge=0)
 
+    @field_validator("base")
+    @classmethod
+    def from_anywhere(cls, base: str) -> str:
+        """Keep the whole path of a folder, so that a resumed training finds it from elsewhere."""
+        folder = Path(base).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else base
+
 
 class Transfer(BaseMethod):
     """Go on from the weights of a model with the images of another place.
@@ -121,7 +129,7 @@ class Transfer(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"batch": 2, "size": 64, "steps": 30}
+        return {"batch": 2, "size": 64, "steps": 30, "rate": 1e-2, "noisy_loss": "unsure"}
 
     def setup(self, fabric: Fabric) -> None:
         """Put networks and optimisers on the devices, those of the base with them."""

@@ -53,15 +53,15 @@ class UnsureConfig(BackboneConfig):
     multiplier_rate
         Step of the ascent, in units of the first guess of the variance.
     momentum
-        Of the ascent.
+        Of the ascent; descent and ascent may then swing around the saddle.
     probe
         Length of the finite difference, in units of the first guess of the standard deviation.
     """
 
     law: Unknown = Unknown.GAUSSIAN
     full: float = Field(1.0, gt=0)
-    multiplier_rate: float = Field(1e-3, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    multiplier_rate: float = Field(1e-2, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
     probe: float = Field(0.1, gt=0)
 
 
@@ -142,7 +142,7 @@ class Unsure(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"width": 4, "batch": 4, "size": 32, "steps": 30, "rate": 1e-2}
+        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 5e-2}
 
     def variance(self) -> Tensor:
         """Return the multipliers: of the variance of the noise in network units squared, by law or by lag."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from quell.networks.small_unet import start_as_identity
+
 
 class PlainCNN(nn.Module):
     """Denoise the middle slice of a few neighbours by convolutions of 3 x 3.
@@ -31,8 +33,9 @@ class PlainCNN(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(slices, width, 3, padding=1, bias=bias), nn.ReLU()]
         for _ in range(depth - 2):
             layers += [nn.Conv2d(width, width, 3, padding=1, bias=bias), nn.ReLU()]
-        layers.append(nn.Conv2d(width, 1, 3, padding=1, bias=bias))
-        self.layers = nn.Sequential(*layers)
+        last = nn.Conv2d(width, 1, 3, padding=1, bias=bias)
+        self.layers = nn.Sequential(*layers, last)
+        start_as_identity(self, last)
 
     def forward(self, stack: Tensor) -> Tensor:
         """Return the denoised middle slice, shape (n, 1, y, x), of a stack (n, slices, y, x)."""

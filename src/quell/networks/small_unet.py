@@ -46,6 +46,7 @@ class SmallUNet(nn.Module):
         self.up_full = nn.ConvTranspose2d(wide, width, 2, stride=2, bias=bias)
         self.join_full = nn.Conv2d(2 * width, width, 3, padding=1, bias=bias)
         self.leave = nn.Conv2d(width, 1, 3, padding=1, bias=bias)
+        start_as_identity(self, self.leave)
 
     def forward(self, stack: Tensor) -> Tensor:
         """Return the denoised middle slice, shape (n, 1, y, x), of a stack (n, slices, y, x)."""
@@ -56,6 +57,20 @@ class SmallUNet(nn.Module):
         up = torch.relu(self.join_full(torch.cat((full, self.up_full(up)), dim=1)))
         noise: Tensor = self.leave(up)
         return stack[:, self.centre : self.centre + 1] - noise
+
+
+def start_as_identity(network: nn.Module, last: nn.Conv2d) -> None:
+    """Draw weights that keep the variance through ReLUs, small ones for the noise.
+
+    He et al., "Delving deep into rectifiers", ICCV 2015. Almost the image itself comes out at first.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
 
 
 def _pair(inside: int, outside: int, bias: bool) -> nn.Sequential:
