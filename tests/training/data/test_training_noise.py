@@ -11,15 +11,8 @@ from quell.errors import InputError
 from quell.image import Geometry, Image, Modality
 from quell.phantoms.objects import make_object
 from quell.training.data.contracts import NONE
-from quell.training.data.noise import (
-    check_clean,
-    check_doses,
-    kept_slices,
-    scan_image,
-    scan_object,
-    split_counts,
-    taken,
-)
+from quell.training.data.noise import check_clean, check_doses, scan_image, scan_object, split_counts
+from quell.training.data.slices import kept_slices, taken
 
 ALL = np.arange(1)
 

@@ -23,19 +23,17 @@ from quell.training.data.images import (
     spread,
 )
 from quell.training.data.noise import (
-    Integers,
     Roles,
     check_clean,
     check_doses,
     fewer,
     given_roles,
-    kept_slices,
     scan_image,
     split_counts,
-    taken,
 )
 from quell.training.data.pairs import Grid, match, role_folders
 from quell.training.data.settings import DataSettings
+from quell.training.data.slices import Integers, kept_slices, taken
 from quell.training.data.sources import Made, Source, realisations_of
 
 

@@ -7,27 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.evaluation.benchmark.cases import FREE, FULL_LOOKS, FULL_QUANTA, FULL_SNR, MOST_MOVED
 from quell.evaluation.benchmark.subjects import scanner_of
 from quell.filters.level import foreground
-from quell.image import FloatArray, Geometry, Image, Modality
+from quell.image import FloatArray, Image, Modality
 from quell.noise.contracts import NoiseModel
 from quell.noise.emission.counting import thin_counts
 from quell.noise.planar import PlanarNoise
 from quell.noise.registry import is_projection, noise_model
 from quell.phantoms.objects import TestObject
 from quell.training.data.contracts import NONE, UnsuitableError, Variant
+from quell.training.data.slices import Integers, taken
 
 CT_RANGE = (-1024.0, 3071.0)
 """Values outside of what a 12-bit CT can store are marks for "no data"."""
-
-_RUN = 9
-"""Slices that stay together where some are left out."""
-
-Integers = npt.NDArray[np.int64]
 
 _KEEP_THE_MEAN = (Modality.CT, Modality.PT, Modality.NM)
 _AS_OBJECT = (Modality.MR, Modality.XR)
@@ -100,42 +95,6 @@ def usable(image: Image) -> Image:
     if image.modality is Modality.CT:
         voxels = np.clip(voxels, *CT_RANGE)
     return replace(image, geometry=geometry, voxels=voxels)
-
-
-def kept_slices(image: Image, most: int | None, together: bool) -> Integers:
-    """Return which slices of an image are kept, in ascending order.
-
-    Parameters
-    ----------
-    image : Image
-    most : int or None
-    together : bool
-        Keep the middle ones; else runs of neighbours spread over the depth.
-    """
-    depth = image.shape[0]
-    if most is None or depth <= most:
-        return np.arange(depth)
-    if together:
-        return (depth - most) // 2 + np.arange(most)
-    length = min(_RUN, most) if image.volume else 1
-    count = max(1, most // length)
-    starts = (np.arange(count) + 0.5) * depth / count - length / 2
-    return np.unique((np.rint(starts).astype(np.int64)[:, None] + np.arange(length)).ravel())
-
-
-def taken(image: Image, kept: Integers) -> Image:
-    """Return an image of some of its slices, in ascending order; gaps where neighbours are missing."""
-    if len(kept) == image.shape[0]:
-        return image
-    gaps = tuple(i for i in range(len(kept) - 1) if kept[i + 1] != kept[i] + 1 or int(kept[i]) in image.gaps)
-    padding = None if image.padding is None else np.ascontiguousarray(image.padding[kept])
-    return replace(
-        image,
-        voxels=np.ascontiguousarray(image.voxels[kept]),
-        padding=padding,
-        gaps=gaps if image.volume else (),
-        geometry=_unplaced(image.geometry),
-    )
 
 
 def scan_image(
@@ -385,7 +344,3 @@ def _as_bright(clean: FloatArray, group: list[FloatArray], inside: Any) -> Float
     offset = np.mean([np.mean(one[inside]) for one in group]) - np.mean(clean[inside])
     bright: FloatArray = np.maximum(clean + np.float32(offset), 0)
     return bright
-
-
-def _unplaced(geometry: Geometry) -> Geometry:
-    return Geometry(geometry.spacing, known=geometry.known)

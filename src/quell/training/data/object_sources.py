@@ -13,9 +13,10 @@ from quell.image import FloatArray, Image, Modality
 from quell.methods.contracts import MethodFacts
 from quell.phantoms.objects import OBJECTS, make_object
 from quell.training.data.images import TRAIN, VALIDATION
-from quell.training.data.noise import Integers, check_doses, fewer, kept_slices, scan_object, taken
+from quell.training.data.noise import check_doses, fewer, scan_object
 from quell.training.data.objects import Points, check_objects, draw_object, object_seed
 from quell.training.data.settings import DataSettings
+from quell.training.data.slices import Integers, kept_slices, taken
 from quell.training.data.sources import Made, Source, realisations_of
 
 WATER_PER_MM = {Modality.PT: 0.0096, Modality.NM: 0.0154}

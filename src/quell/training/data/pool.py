@@ -118,9 +118,10 @@ class Pool:
     def _crops(
         self, steps: Tensor, first: Integers, offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
     ) -> Tensor:
-        start = torch.from_numpy(first).to(self.device, self._index)
-        index = steps + start[:, None, None, None]
-        crops = self._flat.index_select(0, index.view(-1)).view(index.shape)
+        start = torch.from_numpy(first).to(self.device, self._index)[:, None, None, None]
+        # In place and back: fresh memory of this size costs more than the second addition.
+        crops = self._flat.index_select(0, steps.add_(start).view(-1)).view(steps.shape)
+        steps.sub_(start)
         if offset.any():
             crops -= self._tensor(offset)[:, None, None, None]
         return crops.mul_(self._tensor(1 / scale)[:, None, None, None])
