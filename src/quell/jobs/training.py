@@ -172,8 +172,9 @@ def _train(name: str, settings: TrainSettings, folder: Any, progress: Watch | No
     if new and is_first():
         folder.check_free(name, settings)
     fabric = start(settings.run)
-    first_does(fabric, lambda: folder.begin(name, settings))
     prepared = _data(kind, settings, folder, fabric)
+    # Behind the data: what cannot be trained leaves no folder that looks like a run.
+    first_does(fabric, lambda: folder.begin(name, settings, prepared.manifest))
     watch = progress if progress is not None and fabric.is_global_zero else Unwatched()
     for note in prepared.notes:
         watch.tell(f"note: {note}")
@@ -191,13 +192,8 @@ def _data(kind: Any, settings: TrainSettings, folder: Any, fabric: Fabric) -> An
     from quell.training.run_folder import CACHE
 
     cache = folder.path / CACHE
-
-    def work() -> Any:
-        prepared = prepare(settings.data, kind, cache)
-        folder.write_manifest(prepared.manifest)
-        return prepared
-
-    prepared = first_does(fabric, work) or prepare(settings.data, kind, cache)
+    prepared = first_does(fabric, lambda: prepare(settings.data, kind, cache))
+    prepared = prepared or prepare(settings.data, kind, cache)
     prepared.train.to(fabric.device)
     return prepared
 
