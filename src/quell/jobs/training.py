@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quell.errors import QuellError
 
@@ -188,12 +188,13 @@ def _train(name: str, settings: TrainSettings, folder: Any, progress: Watch | No
 def _data(kind: Any, settings: TrainSettings, folder: Any, fabric: Fabric) -> Any:
     """Return the data on the device; the first process prepares it and the others read what it left."""
     from quell.training.data.prepare import prepare
+    from quell.training.data.settings import DataSettings
     from quell.training.devices import first_does
     from quell.training.run_folder import CACHE
 
-    cache = folder.path / CACHE
-    prepared = first_does(fabric, lambda: prepare(settings.data, kind, cache))
-    prepared = prepared or prepare(settings.data, kind, cache)
+    cache, asked = folder.path / CACHE, cast(DataSettings, settings.data)
+    prepared = first_does(fabric, lambda: prepare(asked, kind, cache))
+    prepared = prepared or prepare(asked, kind, cache)
     prepared.train.to(fabric.device)
     return prepared
 
