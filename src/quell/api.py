@@ -61,8 +61,10 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     out : path-like, optional
         Folder for the files of a study, written exactly as ``quell denoise`` writes them.
     **settings
-        Fields of `quell.JobSettings`: ``model``, ``strength``, ``sigma``, ``modality``, ``device``,
-        ``engine``, ``threads``, and, with `out`, ``noise_map``, ``residual``, ``report``, ``write``.
+        Fields of `quell.JobSettings`: ``model`` (a name, or the folder of a training run), or ``method``
+        and ``method_settings``; ``prior`` (a path or an Image), ``strength``, ``sigma``, ``modality``,
+        ``device``, ``engine``, ``threads``, and, with `out`, ``noise_map``, ``residual``, ``spread``,
+        ``report``, ``write``.
 
     Returns
     -------
@@ -88,6 +90,10 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     """
     if isinstance(settings.get("modality"), str):
         settings["modality"] = _modality(settings["modality"])
+    if isinstance(settings.get("model"), os.PathLike):
+        settings["model"] = os.fspath(settings["model"])
+    if isinstance(settings.get("prior"), (str, os.PathLike)):
+        settings["prior"] = Path(settings["prior"])
     chosen = JobSettings(**settings)
     if isinstance(what, (str, os.PathLike)):
         return _denoise_path(Path(what), out, chosen)

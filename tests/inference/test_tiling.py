@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quell.inference.tiling import tile_spans, tiles
+from quell.inference.tiling import boxes, tile_shape, tile_spans, tiles
 
 MULTIPLE = 8
 
@@ -36,3 +36,21 @@ def test_tiles_of_a_plane_cover_it_once() -> None:
     for rows, columns in tiles(count.shape, 48, 16, 8):
         count[rows.keep_start : rows.keep_stop, columns.keep_start : columns.keep_stop] += 1
     assert (count == 1).all()
+
+
+@given(
+    shape=st.lists(st.integers(1, 12), min_size=2, max_size=3),
+    most=st.integers(1, 40**3),
+    halo=st.integers(0, 20),
+)
+def test_boxes_of_any_dimensions_cover_once_with_tiles_of_the_told_shape(
+    shape: list[int], most: int, halo: int
+) -> None:
+    whole = tuple(length * MULTIPLE for length in shape)
+    tile = tile_shape(whole, most, halo, MULTIPLE)
+    count = np.zeros(whole, int)
+    for box in boxes(whole, tile, halo, MULTIPLE):
+        assert tuple(span.stop - span.start for span in box) == tile
+        count[tuple(slice(span.keep_start, span.keep_stop) for span in box)] += 1
+    assert (count == 1).all()
+    assert np.prod(tile) <= most or max(tile) < 2 * halo + max(halo, MULTIPLE) + MULTIPLE

@@ -161,10 +161,10 @@ def test_whatever_goes_wrong_inside_a_series_stays_inside(
 ) -> None:
     real = Denoising.denoise
 
-    def fail_for_ct(self: Denoising, image: Any, step: Any = None) -> Any:
+    def fail_for_ct(self: Denoising, image: Any, *rest: Any) -> Any:
         if image.modality is Modality.CT:
             raise error
-        return real(self, image, step)
+        return real(self, image, *rest)
 
     monkeypatch.setattr(Denoising, "denoise", fail_for_ct)
     ct, us = run(study, tmp_path / "out").series

@@ -7,7 +7,7 @@ import sys
 import warnings
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,6 +84,36 @@ NoiseMap = Annotated[
 Residual = Annotated[
     bool, typer.Option("--residual", help="Write source minus denoised as a series as well.")
 ]
+Spread = Annotated[
+    bool,
+    typer.Option("--spread", help="Write the standard deviation of the result, where the model tells it."),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="In place of a model: learn from this very study; one of `quell methods`.",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="F.YAML", help="Settings of the method.", show_default=False),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="One setting of the method; may be repeated.", show_default=False
+    ),
+]
+PriorOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="STUDY",
+        help="Another image of the patient, for models and methods that can be told of one.",
+        show_default=False,
+    ),
+]
 Report = Annotated[bool, typer.Option("--report", help="Write report.html and report.json.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
 EngineOption = Annotated[Engine, typer.Option(help="What runs the network.")]
@@ -116,10 +146,15 @@ def denoise(
     study: Study = None,
     study_option: StudyOption = None,
     model: Model = None,
+    method: Method = None,
+    config: Config = None,
+    changes: Set = None,
+    prior: PriorOption = None,
     strength: Strength = 1.0,
     sigma: Sigma = "auto",
     noise_map: NoiseMap = False,
     residual: Residual = False,
+    spread: Spread = False,
     report: Report = False,
     device: DeviceOption = Device.AUTO,
     engine: EngineOption = Engine.AUTO,
@@ -136,16 +171,20 @@ def denoise(
     source = one_study(study, study_option)
     _check_strength(strength)
     level = _parse_sigma(sigma)
-    _check_model(model)
+    _check_model(model, method)
     from quell.formats.contracts import WriteOptions
     from quell.jobs.denoising import JobSettings
 
     settings = JobSettings(
         model=model,
+        method=method,
+        method_settings=_method_settings(config, changes or []),
+        prior=prior,
         strength=strength,
         sigma=level,
         noise_map=noise_map,
         residual=residual,
+        spread=spread,
         report=report,
         device=device.value,
         engine=engine.value,
@@ -198,12 +237,22 @@ def _check_strength(strength: float) -> None:
         raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
 
 
-def _check_model(identifier: str | None) -> None:
+def _check_model(identifier: str | None, method: str | None) -> None:
+    if identifier is not None and method is not None:
+        raise typer.BadParameter("give a model or a method, not both", param_hint="--method")
     # An unknown model is a wrong argument, not a failure of every series.
     if identifier is not None:
         from quell.models.registry import locate
 
         locate(identifier)
+
+
+def _method_settings(config: Path | None, changes: list[str]) -> dict[str, Any]:
+    if config is None and not changes:
+        return {}
+    from quell.jobs.method_settings import read_method_settings
+
+    return read_method_settings(config, changes)
 
 
 def _parse_sigma(text: str) -> float | None:
@@ -230,7 +279,12 @@ def given_modality(given: GivenModality | None) -> Modality | None:
 
 
 def _outputs(settings: JobSettings) -> list[str]:
-    wanted = {"denoised": True, "residual": settings.residual, "noise map": settings.noise_map}
+    wanted = {
+        "denoised": True,
+        "residual": settings.residual,
+        "noise map": settings.noise_map,
+        "spread": settings.spread,
+    }
     return [kind for kind, chosen in wanted.items() if chosen]
 
 

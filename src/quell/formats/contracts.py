@@ -18,6 +18,8 @@ class OutputKind(str, Enum):
     """Source minus denoised, in the units of the source."""
     NOISE_MAP = "noise map"
     """Local standard deviation of the noise, in the units of the source."""
+    SPREAD = "spread"
+    """Standard deviation of each voxel of the denoised image, in the units of the source."""
     SIMULATED = "simulated"
     """The source as a lower dose would have given it: noise was added. May be denoised like a source."""
 
@@ -34,16 +36,17 @@ class Purpose(str, Enum):
     SIMULATE = "simulated from"
     MEASURE = "measured"
     EVALUATE = "evaluated"
+    GUIDE = "used as a prior image"
 
     @property
     def takes_denoised(self) -> bool:
-        """Whether what Quell denoised is wanted: it is judged, but never denoised again."""
-        return self is Purpose.EVALUATE
+        """Whether what Quell denoised is wanted: it is judged, or guides, but is never denoised again."""
+        return self in (Purpose.EVALUATE, Purpose.GUIDE)
 
     @property
     def takes_projections(self) -> bool:
         """Whether raw projections of SPECT are wanted: their counts can be thinned, not denoised."""
-        return self is not Purpose.DENOISE
+        return self not in (Purpose.DENOISE, Purpose.GUIDE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Provenance:
         Noise level given by the user, in the units of the image; None when it was estimated.
     slices_used : int
         How many neighbouring slices fed one output slice (1 when each was treated alone).
+    prior : str
+        Which other image of the patient was used: its modality and a hash of its values; empty for none.
     """
 
     model: str
@@ -71,6 +76,7 @@ class Provenance:
     strength: float
     sigma: float | None = None
     slices_used: int = 1
+    prior: str = ""
 
     def settings(self) -> str:
         """Return the settings as one canonical line, the same for the same processing."""
@@ -78,13 +84,15 @@ class Provenance:
         return (
             f"{self.model} {self.model_version} {self.model_sha256} "
             f"strength={float(self.strength)!r} sigma={sigma} slices={self.slices_used}"
+            f"{f' prior={self.prior}' if self.prior else ''}"
         )
 
     @property
     def details(self) -> str:
         """The settings in words."""
         sigma = "estimated from the image" if self.sigma is None else f"given as {self.sigma:g}"
-        return f"strength {self.strength:g}, noise level {sigma}, slices {self.slices_used}"
+        prior = f", told of a {self.prior.split()[0]} of the patient" if self.prior else ""
+        return f"strength {self.strength:g}, noise level {sigma}, slices {self.slices_used}{prior}"
 
     @property
     def label(self) -> str:

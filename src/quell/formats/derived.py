@@ -10,13 +10,14 @@ from quell.formats.source import Source, UnsuitableError
 
 MARK = "Quell"
 """Stands in the header of all that Quell writes, so that no derived image is taken for a source."""
-WRITTEN_BY_QUELL = "written by Quell: denoised already, a residual or a noise map"
-NO_IMAGE = "written by Quell: a residual or a noise map, not an image"
+WRITTEN_BY_QUELL = "written by Quell: denoised already, a spread, a residual or a noise map"
+NO_IMAGE = "written by Quell: a spread, a residual or a noise map, not an image"
 
 _ENDINGS = {
     OutputKind.DENOISED: "denoised",
     OutputKind.RESIDUAL: "residual",
     OutputKind.NOISE_MAP: "noise",
+    OutputKind.SPREAD: "spread",
     OutputKind.SIMULATED: "simulated",
 }
 _SOURCE_LIKE = ("simulated", "phantom")
@@ -41,7 +42,7 @@ def refuse_made(text: str, denoised: bool = False) -> None:
     ----------
     text : str
     denoised : bool
-        Let denoised images pass; residuals and noise maps never do.
+        Let denoised images pass; residuals, noise maps and spreads never do.
     """
     if not is_made(text) or (denoised and _DENOISED.search(text)):
         return

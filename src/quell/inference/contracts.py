@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -98,6 +98,8 @@ class Denoised:
         denoiser tells it; 0 where nothing was measured (padding).
     lower, upper : ndarray of float32, shape (z, y, x), optional
         Between these the voxel lies in 90 % of the cases, as the denoiser tells it.
+    facts : mapping
+        What is told of the work: iterations, why it stopped.
     """
 
     image: Image
@@ -106,6 +108,7 @@ class Denoised:
     spread: FloatArray | None = None
     lower: FloatArray | None = None
     upper: FloatArray | None = None
+    facts: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
     def deviation(self) -> FloatArray | None:

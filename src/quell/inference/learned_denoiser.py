@@ -14,7 +14,8 @@ import numpy as np
 from quell.errors import InputError, ModelError
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
-from quell.inference.levels import even_noise, value_range
+from quell.inference.finish import finish
+from quell.inference.levels import even_noise
 from quell.inference.pieces import Piece, Pieces
 from quell.inference.sampling import Outputs, Sampling
 from quell.inference.streams import cores
@@ -160,11 +161,8 @@ class LearnedDenoiser:
         noise = self.estimate(image, step) if sigma == "auto" else even_noise(image, float(sigma))
         estimated = time.perf_counter()
         found = self._run(image, step)
-        voxels = found.pop("image")
-        if strength < 1:
-            voxels = image.voxels + np.float32(strength) * (voxels - image.voxels)
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
-        return Denoised(image.with_voxels(voxels), noise, seconds, **found)
+        return finish(image, found, strength, noise, seconds)
 
     def estimate(self, image: Image, step: Step = lambda name, count: None) -> NoiseMap:
         """Return the noise level of the quiet parts of an image; the network has no need of it.
@@ -196,7 +194,7 @@ class LearnedDenoiser:
         with ThreadPoolExecutor(streams + 1) as pool:
             for count in pool.map(one, pieces.all()):
                 step("network", count)
-        return _bounded(result, image)
+        return result
 
     def _one(self, inputs: list[FloatArray], streams: int, stream: int) -> Outputs:
         """Return what the network says of one piece, in its own numbers."""
@@ -271,13 +269,3 @@ def _scaling_of(card: ModelCard, files: dict[str, Path]) -> Scaling:
     if "denoiser" not in files:
         raise ModelError(f"{card.identifier}: its card names no file of the role 'denoiser'")
     return card.scaling
-
-
-def _bounded(result: Outputs, image: Image) -> Outputs:
-    """Keep the values within the range of the input, and padding as it was."""
-    low, high = value_range(image)
-    for name, values in result.items():
-        np.clip(values, *((0, np.inf) if name == "spread" else (low, high)), out=values)
-        if image.padding is not None:
-            values[image.padding] = 0 if name == "spread" else image.voxels[image.padding]
-    return result

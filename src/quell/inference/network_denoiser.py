@@ -69,6 +69,11 @@ class NetworkDenoiser:
         """Engine, device and precision."""
         return self._runtime.description
 
+    @property
+    def tells_spread(self) -> bool:
+        """Whether it says how sure it is of each voxel."""
+        return False
+
     def denoise(
         self,
         image: Image,

@@ -91,7 +91,7 @@ def tile_shape(shape: tuple[int, ...], most: int, halo: int, multiple: int) -> t
     halo, multiple : int
         See `tile_spans`.
     """
-    least = max(multiple, -(-3 * halo // multiple) * multiple)
+    least = -(-(2 * halo + max(halo, multiple)) // multiple) * multiple
     side = max(*shape, least)
     while side > least and prod(min(length, side) for length in shape) > most:
         side -= multiple

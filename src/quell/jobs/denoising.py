@@ -6,73 +6,24 @@ The command, the Python API and every service call this and nothing else.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quell.errors import QuellError
+from quell.errors import InputError
 from quell.evaluation.report.record import SeriesRecord, Status, StudyRecord
-from quell.formats.contracts import OutputKind, Provenance, Purpose, Series, WriteOptions, Written
-from quell.image import FloatArray, Image, Modality
+from quell.formats.contracts import OutputKind, Provenance, Purpose, Series, Written
+from quell.image import FloatArray, Image
 from quell.jobs.common import Progress, Silent, planned, surviving, treat_study
+from quell.jobs.denoiser_choice import Denoising as Denoising
+from quell.jobs.denoising_settings import JobSettings as JobSettings
 
 if TYPE_CHECKING:
-    from quell.inference.contracts import Denoised, Sigma, Step
-    from quell.inference.make import ModelDenoiser
+    from quell.inference.contracts import Denoised
+    from quell.jobs.prior import Guide
     from quell.models.card import ModelCard
-
-
-@dataclass(frozen=True)
-class JobSettings:
-    """Choices of the user about one run.
-
-    Attributes
-    ----------
-    model : str or None
-        ``name.tag``, or the folder of a training run; None takes the default of each modality.
-    strength : float
-        Share of the estimated noise to take away, 0 to 1.
-    sigma : float or None
-        Median noise level in the units of the image; None estimates it.
-    noise_map, residual, report : bool
-        What to write besides the denoised series.
-    device, engine : str
-        See `quell.inference.runtimes.make_runtime`.
-    threads : int or None
-        Processor threads; None takes all cores.
-    modality : Modality or None
-        For formats that do not say.
-    write : WriteOptions
-    """
-
-    model: str | None = None
-    strength: float = 1.0
-    sigma: float | None = None
-    noise_map: bool = False
-    residual: bool = False
-    report: bool = False
-    device: str = "auto"
-    engine: str = "auto"
-    threads: int | None = None
-    modality: Modality | None = None
-    write: WriteOptions = field(default_factory=WriteOptions)
-
-    def check(self) -> None:
-        """Raise QuellError for values that make no sense, before any work is done."""
-        from quell.inference.runtimes import check_names
-        from quell.models.registry import locate
-
-        if not 0 <= self.strength <= 1:
-            raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
-        if self.sigma is not None and not (np.isfinite(self.sigma) and self.sigma > 0):
-            raise QuellError(f"sigma must be a positive number or 'auto', got {self.sigma}")
-        if self.threads is not None and self.threads < 1:
-            raise QuellError(f"threads must be at least 1, got {self.threads}")
-        check_names(self.engine, self.device)
-        if self.model is not None:
-            locate(self.model)
 
 
 def run_job(
@@ -121,45 +72,6 @@ def run_job(
     return record
 
 
-class Denoising:
-    """The denoisers of one run, each made once.
-
-    Parameters
-    ----------
-    settings : JobSettings
-
-    Raises
-    ------
-    QuellError
-        If the settings make no sense.
-    """
-
-    def __init__(self, settings: JobSettings) -> None:
-        settings.check()
-        self._settings = settings
-        self._made: dict[Path, ModelDenoiser] = {}
-
-    def denoiser(self, modality: Modality) -> ModelDenoiser:
-        """Return the denoiser for a modality, or the one that the user named."""
-        from quell.inference.make import make_denoiser
-        from quell.inference.runtimes import make_runtime
-        from quell.models.registry import default_card, locate, model_files
-
-        chosen = self._settings
-        card, folder = locate(chosen.model or default_card(modality).identifier)
-        if folder not in self._made:
-            runtime = make_runtime(chosen.engine, chosen.device, chosen.threads)
-            self._made[folder] = make_denoiser(card, model_files(card, folder), runtime, chosen.threads)
-        return self._made[folder]
-
-    def denoise(self, image: Image, step: Step | None = None) -> Denoised:
-        """Denoise one image with the denoiser for its modality."""
-        chosen = self._settings
-        sigma: Sigma = "auto" if chosen.sigma is None else chosen.sigma
-        denoiser = self.denoiser(image.modality)
-        return denoiser.denoise(image, chosen.strength, sigma, step or (lambda name, count: None))
-
-
 def _one(
     series: Series, out: Path, settings: JobSettings, denoising: Denoising, dry_run: bool, watch: Progress
 ) -> SeriesRecord:
@@ -175,6 +87,7 @@ def _one(
             model_sha256=card.sha256,
             engine=denoiser.engine,
         )
+        denoising.check(series.name, series.modality)
         if not dry_run:
             record = _denoise(series, denoising, out, settings, record, watch)
     return outcome.entered(record)
@@ -192,11 +105,12 @@ def _denoise(
 
     clock = time.perf_counter()
     image = series.read()
+    guide = denoising.guide(image)
     read = time.perf_counter() - clock
     watch.advance("read", image.shape[0])
-    result = denoising.denoise(image, watch.advance)
+    result = denoising.denoise(image, watch.advance, guide)
     clock = time.perf_counter()
-    written = _write(series, image, result, denoising.denoiser(image.modality).card, out, settings)
+    written = _write(series, image, result, denoising.denoiser(image.modality).card, out, settings, guide)
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
     geometry = image.geometry
@@ -209,13 +123,21 @@ def _denoise(
         spacing=geometry.spacing if geometry.known else None,
         files=tuple(file for w in written for file in w.files),
         clamped=sum(w.clamped for w in written),
+        parameters=dict(result.facts),
+        notes=(*record.notes, *((guide.note,) if guide else ())),
         warnings=record.warnings + tuple(line for w in written for line in w.warnings),
         seconds=seconds,
     )
 
 
 def _write(
-    series: Series, image: Image, result: Denoised, card: ModelCard, out: Path, settings: JobSettings
+    series: Series,
+    image: Image,
+    result: Denoised,
+    card: ModelCard,
+    out: Path,
+    settings: JobSettings,
+    guide: Guide | None,
 ) -> list[Written]:
     provenance = Provenance(
         model=card.identifier,
@@ -223,16 +145,30 @@ def _write(
         model_sha256=card.sha256,
         strength=settings.strength,
         sigma=settings.sigma,
-        slices_used=card.slices if image.volume else 1,
+        slices_used=_slices_used(card, image),
+        prior=guide.what if guide else "",
     )
 
     def write(voxels: FloatArray, kind: OutputKind) -> Written:
         return series.write(voxels, out, kind, provenance, settings.write)
 
+    spread = result.deviation
+    if settings.spread and spread is None:
+        # Before anything is written.
+        raise InputError(series.name, f"{card.identifier} does not tell how sure it is: no spread")
     written = [write(result.image.voxels, OutputKind.DENOISED)]
     if settings.residual:
         written.append(write(image.voxels - result.image.voxels, OutputKind.RESIDUAL))
     if settings.noise_map:
         levels = np.stack([result.noise.pixels(z) for z in range(image.shape[0])])
         written.append(write(levels, OutputKind.NOISE_MAP))
+    if settings.spread and spread is not None:
+        written.append(write(spread, OutputKind.SPREAD))
     return written
+
+
+def _slices_used(card: ModelCard, image: Image) -> int:
+    """Return how many neighbours feed a slice; in three dimensions all that there are, on both sides."""
+    if not image.volume:
+        return 1
+    return card.slices if card.dimensions == 2 else 2 * image.shape[0] - 1

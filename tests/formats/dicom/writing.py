@@ -97,7 +97,7 @@ def of_kind(voxels: FloatArray, kind: OutputKind, seed: int = 1) -> FloatArray:
     noise = np.random.default_rng(seed).normal(0, max(float(voxels.std()) / 20, 1), voxels.shape)
     if kind is OutputKind.RESIDUAL:
         return noise.astype(np.float32)
-    if kind is OutputKind.NOISE_MAP:
+    if kind in (OutputKind.NOISE_MAP, OutputKind.SPREAD):
         return np.abs(noise).astype(np.float32)
     return (voxels + noise / 10).astype(np.float32)
 

@@ -91,7 +91,8 @@ class SeriesRecord:
     seed : int or None
         Of a simulation.
     parameters : dict
-        Of a simulation: everything that a repeat needs.
+        Of a simulation: everything that a repeat needs; of a method that learned from the series: what it
+        tells of its work.
     noise_before, noise_after : NoiseSummary or None
     pictures : tuple of Picture
     files : tuple of Path

@@ -32,6 +32,7 @@ SMOOTHING = Code("113087", "DCM", "Smoothing")
 SUBTRACTION = Code("113062", "DCM", "Pixel by pixel subtraction")
 DENOISING = Code("DENOISE", PRIVATE_SCHEME, "Noise reduction by neural network")
 NOISE_ESTIMATION = Code("NOISE_MAP", PRIVATE_SCHEME, "Map of the local standard deviation of noise")
+SPREAD_ESTIMATION = Code("SPREAD", PRIVATE_SCHEME, "Standard deviation of a denoised image")
 NOISE_ADDITION = Code("SIMULATED_DOSE", PRIVATE_SCHEME, "Noise added by simulation of a lower dose")
 TEST_OBJECT = Code("TEST_OBJECT", PRIVATE_SCHEME, "Computed image of a test object")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
@@ -45,6 +46,7 @@ _DERIVATION = {
     OutputKind.DENOISED: (SMOOTHING, DENOISING),
     OutputKind.RESIDUAL: (SMOOTHING, DENOISING, SUBTRACTION),
     OutputKind.NOISE_MAP: (NOISE_ESTIMATION,),
+    OutputKind.SPREAD: (SPREAD_ESTIMATION,),
     OutputKind.SIMULATED: (NOISE_ADDITION,),
 }
 

@@ -250,7 +250,11 @@ def image_type(before: tuple[str, ...], source: Dataset, derivation: Derivation)
     return values
 
 
-_CONTRAST = {OutputKind.RESIDUAL: "SUBTRACTION", OutputKind.NOISE_MAP: "STD_DEVIATION"}
+_CONTRAST = {
+    OutputKind.RESIDUAL: "SUBTRACTION",
+    OutputKind.NOISE_MAP: "STD_DEVIATION",
+    OutputKind.SPREAD: "STD_DEVIATION",
+}
 
 
 def _describe(header: Dataset, source: Dataset, derivation: Derivation) -> None:

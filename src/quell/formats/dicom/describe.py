@@ -15,12 +15,14 @@ _SUFFIX = {
     OutputKind.DENOISED: "[Quell denoised]",
     OutputKind.RESIDUAL: "[Quell residual]",
     OutputKind.NOISE_MAP: "[Quell noise map]",
+    OutputKind.SPREAD: "[Quell spread]",
     OutputKind.SIMULATED: "[Quell simulated]",
 }
 _WHAT = {
     OutputKind.DENOISED: "Noise reduced by a neural network.",
     OutputKind.RESIDUAL: "Source image minus the image with noise reduced by a neural network.",
     OutputKind.NOISE_MAP: "Estimated local standard deviation of the noise of the source image.",
+    OutputKind.SPREAD: "Standard deviation of each pixel of the denoised image, as the network tells it.",
     OutputKind.SIMULATED: f"{SIMULATED} Noise was ADDED to the source image as a lower dose would have.",
 }
 _SERIES_STEP = {
@@ -28,6 +30,7 @@ _SERIES_STEP = {
     OutputKind.RESIDUAL: 2,
     OutputKind.NOISE_MAP: 3,
     OutputKind.SIMULATED: 4,
+    OutputKind.SPREAD: 5,
 }
 _LONG_STRING = 64
 _SHORT_TEXT = 1024
@@ -67,7 +70,7 @@ def series_description(source: str, kind: OutputKind, label: str = "") -> str:
 
 
 def series_number(source: int | None, offset: int, kind: OutputKind) -> int:
-    """Return the Series Number: the source's, plus the offset once to four times by kind.
+    """Return the Series Number: the source's, plus the offset once to five times by kind.
 
     The result stays within what IS can hold (PS3.5 6.2: -2^31 to 2^31 - 1).
     """

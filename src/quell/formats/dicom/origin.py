@@ -8,7 +8,7 @@ from quell.formats.dicom import tags
 
 SIMULATOR = "Quell simulation"
 """What simulated images name as the equipment that made them."""
-_NO_IMAGES = {("DCM", "113062"), ("99QUELL", "NOISE_MAP")}
+_NO_IMAGES = {("DCM", "113062"), ("99QUELL", "NOISE_MAP"), ("99QUELL", "SPREAD")}
 _SIMULATED_CODES = {"SIMULATED_DOSE", "TEST_OBJECT"}
 
 
@@ -23,7 +23,7 @@ def made_by_quell(header: Dataset) -> bool:
 
 
 def is_denoised(header: Dataset) -> bool:
-    """Whether an image is what Quell's denoising left, and no residual or noise map."""
+    """Whether an image is what Quell's denoising left, and no residual, noise map or spread."""
     steps = [header]
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in tags.items(header, groups):
