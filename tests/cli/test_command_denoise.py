@@ -149,14 +149,15 @@ def test_an_unknown_model_ends_with_2_before_any_work(
 def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:
     line = (
         "-i study -o out --model universal.fast --strength 0.7 --sigma 12.5 --noise-map --residual "
-        "--report --device cpu --engine onnx --threads 2 --modality dx --float --primary --series-offset 7"
+        "--spread --prior other --report --device cpu --engine onnx --threads 2 --modality dx --float --primary --series-offset 7"
     )
     assert run(capsys, *line.split())[0] == 0
     (call,) = fake_job.calls
     settings = call["settings"]
     assert (call["source"], call["out"], call["dry_run"]) == (Path("study"), Path("out"), False)
     assert (settings.model, settings.strength, settings.sigma) == ("universal.fast", 0.7, 12.5)
-    assert settings.noise_map and settings.residual and settings.report
+    assert settings.noise_map and settings.residual and settings.spread and settings.report
+    assert settings.prior == Path("other")
     assert (settings.device, settings.engine, settings.threads) == ("cpu", "onnx", 2)
     assert settings.modality is Modality.XR
     assert settings.write.float_output and settings.write.primary

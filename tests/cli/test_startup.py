@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from quell.models.registry import DEFAULT, WEIGHTS
+
 HEAVY = (
     "torch",
     "matplotlib",
@@ -52,8 +54,9 @@ def test_help_loads_neither_numpy_nor_rich(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & {*HEAVY, "numpy", "rich"}
 
 
-def test_models_loads_neither_numpy_nor_rich() -> None:
-    assert not loaded_by("models", "--json") & {*HEAVY, "numpy", "rich"}
+@pytest.mark.parametrize("which", [(), (str(WEIGHTS / DEFAULT),)])
+def test_models_loads_neither_numpy_nor_rich(which: tuple[str, ...]) -> None:
+    assert not loaded_by("models", *which, "--json") & {*HEAVY, "numpy", "rich"}
 
 
 def test_version_is_that_of_the_package() -> None:

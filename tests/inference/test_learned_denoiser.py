@@ -287,7 +287,8 @@ def test_the_result_stays_within_the_range_of_the_input(load: Load) -> None:
     image = ct(1, 20, 24)
     narrow = image.with_voxels(np.clip(image.voxels, 0, 20))
     found = load("slice").denoise(narrow).image.voxels
-    assert (found.min(), found.max()) == (0, 20) or (found.min() >= 0 and found.max() <= 20)
+    assert found.min() >= 0
+    assert found.max() <= 20
 
 
 @pytest.mark.parametrize("kind", ["slices", "volume"])

@@ -77,7 +77,7 @@ def test_the_noise_of_a_fine_prior_is_averaged_on_a_coarse_grid() -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((32, 96, 96)).astype(np.float32)
     prior = Image(noise, Modality.CT, geometry=grid((1, 1, 1), (0, 0, 0)), volume=True)
-    image = ramp((7, 20, 20), grid((4, 4, 4), (6, 8, 8)), Modality.PT)
+    image = ramp((7, 20, 20), grid((4, 4, 4), (8, 8, 3)), Modality.PT)
     # Taken point by point its standard deviation would be 1; a Gaussian of 1.5 voxels leaves about
     # (2 sqrt(pi) 1.5) ** -1.5 = 0.08.
     assert on_grid(prior, image)[0].voxels.std() < 0.12

@@ -1,11 +1,12 @@
 """Every method that is there: it learns, goes on exactly, runs in every engine, and denoises a study.
 
-A method that wants other settings than the default ones for a trial of seconds has a classmethod ``tiny`` that
-returns them.
+A method that wants other settings than the default ones for a trial of seconds has a classmethod ``tiny``
+that returns them.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class Trained:
         with self.whole.average.applied(self.whole.method):
             put(self.whole.average.weights, self.whole.method.networks)
             self.card = read_card(export_model(self.whole.method, self.run, [], {"steps": STEPS}, {}))
-            self.exported = self.whole.method.exported()
+            # A copy: the networks go back to the weights that are not averaged.
+            self.exported = copy.deepcopy(self.whole.method.exported())
 
 
 def loop(kind: Any) -> Loop:
@@ -132,7 +134,7 @@ def test_it_denoises_a_study_through_the_command(trained: Trained, tmp_path: Pat
     if trained.card.prior:
         arguments += ["--prior", str(prior)]
     assert main([*arguments, "--modality", modality]) == 0
-    written = [file for file in (tmp_path / "out").rglob("*.nii*")]
+    written = list((tmp_path / "out").rglob("*.nii*"))
     assert len(written) == 1
     found = nibabel.load(written[0]).get_fdata()
     assert found.shape == scene.T.shape and np.isfinite(found).all() and found.std() > 0

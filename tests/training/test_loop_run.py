@@ -27,7 +27,8 @@ from quell.training.settings import TrainSettings, read_settings
 from samples.synthetic_training import cases, facts_for, pool_for
 
 STEPS = 12
-MANIFEST = [{"name": "scenes", "licence": "Apache-2.0", "what": "smooth"}] * 2
+ROW = {"name": "a name", "licence": "Apache-2.0", "modality": "CT", "split": "train"}
+MANIFEST = [ROW, ROW, {**ROW, "split": "validation"}]
 
 
 class NoData(BaseModel):
@@ -62,7 +63,7 @@ def train(
 ) -> RunResult:
     asked = asked or settings()
     held = RunFolder(folder)
-    held.begin("redcnn", asked)
+    held.begin("redcnn", asked, MANIFEST)
     method = make_method(REDCNNMethod, asked.method, facts_for(REDCNNMethod), asked.run.seed)
     data = pool or pool_for(REDCNNMethod)
     return Run(held, method, data, cases(clean=clean), asked, start(asked.run), watch or Unwatched()).go(
@@ -79,7 +80,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]
 def test_a_run_leaves_all_that_it_should(finished: tuple[Path, RunResult]) -> None:
     folder, result = finished
     assert result.finished and result.steps == STEPS
-    names = {"config.yaml", "log.csv", "last.pt", "best.pt", "tensorboard", "model"}
+    names = {"config.yaml", "log.csv", "last.pt", "best.pt", "tensorboard", "model", "data.json"}
     assert {path.name for path in folder.iterdir()} == names
     assert {path.name for path in (folder / "model").iterdir()} == {
         "denoiser.onnx",
@@ -96,7 +97,7 @@ def test_the_card_says_what_it_is(finished: tuple[Path, RunResult]) -> None:
     assert card.identifier == "redcnn.my-run-1" and card.method == "redcnn" and card.modalities == ("CT",)
     assert card.scaling == REDCNNMethod.scaling(facts_for(REDCNNMethod).modality)
     assert card.sha256 == weights_hash({"denoiser": folder / "model" / "denoiser.onnx"})
-    assert [source.name for source in card.training_data] == ["scenes"]
+    assert [(s.name, s.licence) for s in card.training_data] == [("2 images", "Apache-2.0")]
     assert card.training["steps"] == STEPS and card.training["method.width"] == 8
     assert set(card.metrics) == {"validation psnr", "validation psnr of the noisy"}
     # Ten layers of 25 taps between 8 channels, the first and last with one: by hand, without biases,

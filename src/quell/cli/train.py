@@ -131,6 +131,8 @@ def train(
             "seed": seed,
         },
     }
+    # Before torch is loaded: what its processes say to each other is nothing for a user.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if _speaks():
         print(console.NOTICE, file=sys.stderr)
     with training_progress(quiet or not _speaks()) as watch:

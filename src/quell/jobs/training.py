@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quell.errors import QuellError
 
@@ -172,8 +172,9 @@ def _train(name: str, settings: TrainSettings, folder: Any, progress: Watch | No
     if new and is_first():
         folder.check_free(name, settings)
     fabric = start(settings.run)
-    first_does(fabric, lambda: folder.begin(name, settings))
     prepared = _data(kind, settings, folder, fabric)
+    # Behind the data: what cannot be trained leaves no folder that looks like a run.
+    first_does(fabric, lambda: folder.begin(name, settings, prepared.manifest))
     watch = progress if progress is not None and fabric.is_global_zero else Unwatched()
     for note in prepared.notes:
         watch.tell(f"note: {note}")
@@ -187,17 +188,13 @@ def _train(name: str, settings: TrainSettings, folder: Any, progress: Watch | No
 def _data(kind: Any, settings: TrainSettings, folder: Any, fabric: Fabric) -> Any:
     """Return the data on the device; the first process prepares it and the others read what it left."""
     from quell.training.data.prepare import prepare
+    from quell.training.data.settings import DataSettings
     from quell.training.devices import first_does
     from quell.training.run_folder import CACHE
 
-    cache = folder.path / CACHE
-
-    def work() -> Any:
-        prepared = prepare(settings.data, kind, cache)
-        folder.write_manifest(prepared.manifest)
-        return prepared
-
-    prepared = first_does(fabric, work) or prepare(settings.data, kind, cache)
+    cache, asked = folder.path / CACHE, cast(DataSettings, settings.data)
+    prepared = first_does(fabric, lambda: prepare(asked, kind, cache))
+    prepared = prepared or prepare(asked, kind, cache)
     prepared.train.to(fabric.device)
     return prepared
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def start(settings: RunSettings) -> Fabric:
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise QuellError(f"run.devices: {devices} asked for, {torch.cuda.device_count()} GPUs found")
     several = devices * nodes > 1
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,

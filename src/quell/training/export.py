@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def export_model(
     run : Path
         Its folder; the model goes into ``model`` in it.
     manifest : sequence of mapping
-        Sources of the training data: ``name``, ``licence``, ``what``.
+        A row for each image: ``licence``, ``modality``, ``split``.
     training, metrics : mapping
         What the card says of the training and of its validation.
 
@@ -211,12 +212,16 @@ def _limits(facts: MethodFacts, data: DataFacts) -> tuple[str, ...]:
 
 
 def _sources(manifest: Sequence[Mapping[str, Any]]) -> tuple[TrainingData, ...]:
-    """Return the sources without repetition."""
-    told = [
-        (str(entry.get("name", "")), str(entry.get("licence", "not told")), str(entry.get("what", "")))
-        for entry in manifest
-    ]
-    return tuple(TrainingData(name=n, licence=li, what=w) for n, li, w in dict.fromkeys(told))
+    """Return how many images were learned from under each licence.
+
+    Their names stay in the run: those of studies may say who the patients are.
+    """
+    learned = [entry for entry in manifest if entry.get("split", "train") == "train"]
+    kinds = Counter((str(e.get("licence", "not told")), str(e.get("modality", ""))) for e in learned)
+    return tuple(
+        TrainingData(name="1 image" if count == 1 else f"{count} images", licence=licence, what=modality)
+        for (licence, modality), count in kinds.items()
+    )
 
 
 def _flat(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -58,22 +58,15 @@ class RunFolder:
             held = f"holds a run with other settings ({change})" if change else "holds this run already"
             go_on = f"go on with: quell train {self.method()} --resume {self.path}"
             raise OutputError(self.path, f"{held}; {go_on}; or choose another folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # Data that were prepared for a run that never began are used again.
+        if self.path.is_dir() and any(path.name not in (CACHE, DATA) for path in self.path.iterdir()):
             raise OutputError(self.path, "is not empty; choose another folder")
 
-    def begin(self, method: str, settings: TrainSettings) -> None:
-        """Write the settings."""
+    def begin(self, method: str, settings: TrainSettings, manifest: list[dict[str, Any]]) -> None:
+        """Write the settings, and what the run is trained on."""
+        self._write(DATA, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
         told = {NAME: method, **settings.told()}
         self._write(CONFIG, yaml.safe_dump(told, sort_keys=False, allow_unicode=True).encode())
-
-    def write_manifest(self, manifest: list[dict[str, Any]]) -> None:
-        """Write what the run is trained on."""
-        self._write(DATA, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
-
-    def manifest(self) -> list[dict[str, Any]]:
-        """Return what the run is trained on."""
-        told: list[dict[str, Any]] = json.loads((self.path / DATA).read_text("utf-8"))
-        return told
 
     def told(self) -> dict[str, Any]:
         """Return the settings of the run.

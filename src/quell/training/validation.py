@@ -170,7 +170,7 @@ def span_of(truth: FloatArray | None) -> float:
 
 
 def crops_of(cases: Sequence[Case], voxels: int, exported: Exported) -> Iterator[Crop]:
-    """Yield crops of cases, at places that are always the same, about `voxels` in all or as many as there are."""
+    """Yield crops of cases, always at the same places, `voxels` in all, or as many as there are."""
     voxels = min(voxels, sum(case.noisy.size for case in cases))
     rng = np.random.default_rng(seed_of(SEED))
     deep = exported.dimensions == 3
