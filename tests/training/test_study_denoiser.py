@@ -181,8 +181,17 @@ def test_the_command_applies_a_method(study: Path, tmp_path: Path, capsys: Any) 
     assert names == ["ct_denoised.nii", "ct_residual.nii", "ct_spread.nii"]
     denoised = np.asarray(nibabel.load(tmp_path / "out" / "ct_denoised.nii").dataobj)
     assert np.ptp(denoised) < 0.01
+    assert "meant for" not in capsys.readouterr().out
     spread = nibabel.load(tmp_path / "out" / "ct_spread.nii")
     assert (np.asarray(spread.dataobj) == 2).all()
+
+
+def test_a_method_is_tried_on_what_it_is_not_meant_for_and_this_is_said(
+    study: Path, tmp_path: Path, capsys: Any
+) -> None:
+    (study / "ct.nii").rename(study / "t1w.nii")
+    assert main(["denoise", str(study), "-o", str(tmp_path / "out"), "--method", "towards-mean"]) == 0
+    assert "towards-mean is meant for CT, not for MR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,13 @@ class Denoising:
                 name, f"{card.identifier} needs a {' or '.join(card.prior)} of the patient: --prior PATH"
             )
 
+    def remarks(self, modality: Modality) -> tuple[str, ...]:
+        """Return what is to be said of a method that is applied to what it was not made for."""
+        if self._study is None or modality.value in self._study.card.modalities:
+            return ()
+        made = ", ".join(self._study.card.modalities)
+        return (f"{self._study.card.name} is meant for {made}, not for {modality.value}",)
+
     def guide(self, image: Image) -> Guide | None:
         """Return the prior on the grid of an image; None where none was given."""
         if self._prior is None:

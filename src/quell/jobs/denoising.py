@@ -125,7 +125,11 @@ def _denoise(
         clamped=sum(w.clamped for w in written),
         parameters=dict(result.facts),
         notes=(*record.notes, *((guide.note,) if guide else ())),
-        warnings=record.warnings + tuple(line for w in written for line in w.warnings),
+        warnings=(
+            *record.warnings,
+            *denoising.remarks(image.modality),
+            *(line for w in written for line in w.warnings),
+        ),
         seconds=seconds,
     )
 
