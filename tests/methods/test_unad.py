@@ -21,12 +21,17 @@ from quell.methods.unad import (
     PRETRAINING,
     UnadConfig,
     UnadMethod,
-    distribution_focal_loss,
     make_bins,
     neighbour_loss,
 )
 from quell.models.scaling import usual_scaling
-from quell.networks.redcnn_plus import DistributionRegression, RedCNNPlus, expectation, spread
+from quell.networks.redcnn_plus import (
+    DistributionRegression,
+    RedCNNPlus,
+    distribution_focal_loss,
+    expectation,
+    spread,
+)
 
 SCALE = 4096.0
 

@@ -108,7 +108,7 @@ def test_the_prior_is_trained_first_and_stands_still_then() -> None:
 
 
 def test_thirty_steps_bring_the_features_nearer() -> None:
-    assert falls(train(make(), 30), "content") < 0.9
+    assert falls(train(make(prior_share=0.2, prior_rate=1e-2), 30), "content") < 0.9
 
 
 def test_going_on_from_a_state_is_exact() -> None:

@@ -105,7 +105,7 @@ class CapadMethod(PerceptionMethod):
         """Return settings for a trial of seconds."""
         return {
             **{"steps": 30, "batch": 4, "size": 32, "width": 8, "rate": 1e-2, "critic_width": 4},
-            **{"prior_width": 4, "prior_share": 0.2, "prior_rate": 1e-2},
+            **{"prior_width": 4, "prior_share": 0.5, "prior_rate": 5e-2},
         }
 
     def later_losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:

@@ -27,7 +27,14 @@ from quell.methods.contracts import (
 )
 from quell.methods.reference import clean_of
 from quell.models.scaling import Scaling, ScalingKind, usual_scaling
-from quell.networks.redcnn_plus import HALO, SMALLEST, DistributionRegression, RedCNNPlus, WithSpread
+from quell.networks.redcnn_plus import (
+    HALO,
+    SMALLEST,
+    DistributionRegression,
+    RedCNNPlus,
+    WithSpread,
+    distribution_focal_loss,
+)
 
 PUBLISHED_BINS = (-160.0, 200.0)
 """First and last bin in HU."""
@@ -41,9 +48,6 @@ STACK = 7
 
 PRETRAINING = 0.174
 """Share of the authors' iterations, by our count: 10 800 of 62 200."""
-
-MARGIN = 1e-5
-"""How far labels stay from the first and the last bin, in bins."""
 
 
 class UnadConfig(MethodConfig):
@@ -294,27 +298,6 @@ def neighbour_loss(predicted: Tensor, stack: Tensor) -> Tensor:
     wanted = stack[:, [centre + offset for offset in NEIGHBOURS]]
     weights = torch.tensor(WEIGHTS, device=stack.device, dtype=stack.dtype).reshape(1, -1, 1, 1)
     return (weights * (predicted - wanted).square()).mean()
-
-
-def distribution_focal_loss(logits: Tensor, residual: Tensor, bins: Tensor) -> Tensor:
-    """Return the cross entropy against the two bins next to the true difference (Li et al. 2020, equation 6).
-
-    Parameters
-    ----------
-    logits : Tensor, shape (n, b, y, x)
-    residual : Tensor, shape (n, 1, y, x)
-        Clean minus noisy.
-    bins : Tensor, shape (b,)
-        Evenly spaced.
-    """
-    last = len(bins) - 1
-    place = (residual[:, 0] - bins[0]) / (bins[1] - bins[0])
-    place = place.clamp(MARGIN, last - MARGIN)
-    left = place.floor().clamp(max=last - 1).long()
-    share = place - left
-    below = functional.cross_entropy(logits, left, reduction="none")
-    above = functional.cross_entropy(logits, left + 1, reduction="none")
-    return ((1 - share) * below + share * above).mean()
 
 
 METHOD = UnadMethod

@@ -88,7 +88,7 @@ class WganPerceptualMethod(PerceptionMethod):
         return {
             **{"steps": 30, "batch": 4, "size": 32, "width": 16, "rate": 1e-2, "residual": True},
             **{"critic_width": 4, "critic_steps": 1, "perceptual": 10.0},
-            **{"prior_width": 4, "prior_share": 0.2, "prior_rate": 1e-2},
+            **{"prior_width": 4, "prior_share": 0.5, "prior_rate": 5e-2},
         }
 
     def stage(self, progress: float) -> Stage:

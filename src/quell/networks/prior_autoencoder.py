@@ -82,5 +82,5 @@ def _unit_variance(width: int) -> nn.BatchNorm2d:
     layer = nn.BatchNorm2d(width, eps=1e-6, affine=False)
     assert layer.running_var is not None
     # From 1, where PyTorch starts, it takes a hundred steps to reach the small variances that there are.
-    nn.init.zeros_(layer.running_var)
+    nn.init.constant_(layer.running_var, 0.01)
     return layer

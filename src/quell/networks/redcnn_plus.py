@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 HALO = 21
 """Pixels that an output pixel sees on each side: five convolutions, five transposed ones, the output."""
 
 SMALLEST = 21
 """Rows and columns that an image must have: five convolutions without padding take twenty away."""
+
+
+MARGIN = 1e-5
+"""How far labels stay from the first and the last bin, in bins."""
 
 
 class RedCNNPlus(nn.Module):
@@ -106,3 +111,24 @@ def spread(logits: Tensor, bins: Tensor) -> Tensor:
     chance = torch.softmax(logits, dim=1)
     mean = (chance * bins).sum(dim=1, keepdim=True)
     return (chance * (bins - mean).square()).sum(dim=1, keepdim=True).sqrt()
+
+
+def distribution_focal_loss(logits: Tensor, residual: Tensor, bins: Tensor) -> Tensor:
+    """Return the cross entropy against the two bins next to the true difference (Li et al. 2020, equation 6).
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, b, y, x)
+    residual : Tensor, shape (n, 1, y, x)
+        Clean minus noisy.
+    bins : Tensor, shape (b,)
+        Evenly spaced.
+    """
+    last = len(bins) - 1
+    place = (residual[:, 0] - bins[0]) / (bins[1] - bins[0])
+    place = place.clamp(MARGIN, last - MARGIN)
+    left = place.floor().clamp(max=last - 1).long()
+    share = place - left
+    below = functional.cross_entropy(logits, left, reduction="none")
+    above = functional.cross_entropy(logits, left + 1, reduction="none")
+    return ((1 - share) * below + share * above).mean()
