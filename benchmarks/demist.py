@@ -188,12 +188,12 @@ def choose_weight(hearts: Sequence[Heart], arguments: argparse.Namespace) -> tup
     """
     areas = {}
     for weight in arguments.weights:
-        parts: list[list[DefectRegions]] = [[] for _ in DOSES]
+        parts: list[list[DefectRegions]] = [[] for _ in arguments.doses]
         for fold in range(arguments.folds):
             held = [h for k, h in enumerate(hearts) if k % arguments.folds == fold]
             rest = [h for k, h in enumerate(hearts) if k % arguments.folds != fold]
             method = train(rest, weight, arguments)
-            for dose in range(len(DOSES)):
+            for dose in range(len(arguments.doses)):
                 parts[dose].append(look(held, dose, method).regions)
         found = [read_defects("", joined(part))[0].auc.value for part in parts]
         areas[f"{weight:g}"] = float(np.mean(found))
@@ -210,11 +210,13 @@ def joined(parts: Sequence[DefectRegions]) -> DefectRegions:
     )
 
 
-def evaluate(hearts: Sequence[Heart], ways: dict[str, Demist | None]) -> list[dict[str, Any]]:
+def evaluate(
+    hearts: Sequence[Heart], ways: dict[str, Demist | None], doses: Sequence[float]
+) -> list[dict[str, Any]]:
     """Return one row for each dose, stratum and way."""
     rows: list[dict[str, Any]] = []
-    normal = read_defects("normal dose", look(hearts, len(DOSES), None).regions)
-    for dose, share in enumerate(DOSES):
+    normal = read_defects("normal dose", look(hearts, len(doses), None).regions)
+    for dose, share in enumerate(doses):
         looks = {name: look(hearts, dose, method) for name, method in ways.items()}
         errors = {name: one.rmse for name, one in looks.items()}
         seen = {name: read_defects(name, one.regions) for name, one in looks.items()}
@@ -267,6 +269,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--train", type=int, default=40, help="hearts to train on")
     parser.add_argument("--test", type=int, default=60, help="hearts to test on")
+    parser.add_argument("--doses", type=float, nargs="+", default=DOSES)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--width", type=int, default=8, help="channels at full resolution, of three levels")
@@ -284,7 +287,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     start = time.time()
-    hearts = [draw_heart(90_000 + k, DOSES) for k in range(arguments.train + arguments.test)]
+    hearts = [draw_heart(90_000 + k, arguments.doses) for k in range(arguments.train + arguments.test)]
     learned, tested = hearts[: arguments.train], hearts[arguments.train :]
     print(f"{len(hearts)} hearts in {time.time() - start:.0f} s", flush=True)
     areas: dict[str, float] = {}
@@ -296,7 +299,7 @@ def main() -> None:
         "agnostic": train(learned, 0.0, arguments),
         "demist": train(learned, weight, arguments),
     }
-    rows = evaluate(tested, ways)
+    rows = evaluate(tested, ways, arguments.doses)
     print(table(rows))
     print(f"\nweight {weight:g}, {arguments.steps} steps, {time.time() - start:.0f} s in all")
     if arguments.output:
