@@ -95,8 +95,8 @@ class CuiCDIP:
 
     Source: Cui et al., "PET image denoising using unsupervised deep learning", Eur J Nucl Med Mol Imaging 46
     (2019) 2780; abstract and independent notes were read. An untrained network f is fitted to the noisy
-    image x of one patient, min over its weights of ``|x - f(prior)|^2``, and its image is the result: networks
-    tell structure sooner than noise, and structure that the prior shows soonest.
+    image x of one patient, min over its weights of ``|x - f(prior)|^2``, and its image is the result:
+    networks tell structure sooner than noise, and structure that the prior shows soonest.
 
     Faithful: the input is the CT or MR of the same patient, the label is the noisy PET, a U-Net in three
     dimensions, L-BFGS, one patient and no training data.
