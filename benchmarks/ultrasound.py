@@ -23,7 +23,8 @@ from lightning_fabric import Fabric
 
 from quell.errors import QuellError
 from quell.evaluation.benchmark.cases import FULL_LOOKS, Subject, make_case
-from quell.evaluation.fetal_head import Ellipse, draw_head, measure_head
+from quell.evaluation.ellipse import Ellipse
+from quell.evaluation.fetal_head import draw_head, measure_head
 from quell.evaluation.metrics.fidelity import psnr, ssim
 from quell.evaluation.metrics.structure import edge_gradient, edge_preservation
 from quell.evaluation.metrics.ultrasound import (
@@ -313,6 +314,8 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, help="folder of real images")
     arguments.add_argument("-o", "--output", type=Path, default=Path())
     chosen = arguments.parse_args()
+    if chosen.pairs < 20:
+        arguments.error("the observer needs at least 20 pairs")
     made = cases(TRAIN, chosen.images, chosen.looks)
     crops = Crops(stack([n for _, n in made]), stack([t for t, _ in made]))
     tuning, test = cases(TUNE, 3, chosen.looks)[::2], cases(TEST, chosen.tests, chosen.looks)[::2]
@@ -337,7 +340,8 @@ def main() -> None:
         rows[name]["AUC"] = value
     command = (
         f"python benchmarks/ultrasound.py --minutes {chosen.minutes:g} --images {chosen.images} "
-        f"--tests {chosen.tests} --looks {chosen.looks} --budget {chosen.budget}"
+        f"--tests {chosen.tests} --looks {chosen.looks} --budget {chosen.budget} --pairs {chosen.pairs} "
+        f"--heads {chosen.heads}"
     )
     chosen.output.mkdir(parents=True, exist_ok=True)
     record = {"command": command, "full_looks": FULL_LOOKS, "settings": told, "rows": rows}

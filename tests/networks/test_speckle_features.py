@@ -77,7 +77,7 @@ def test_gaussian_derivatives(grey: np.ndarray, found: dict[str, np.ndarray], si
         expected = scale * ndimage.gaussian_filter(grey, sigma, order=order, truncate=3)
         got = inner(found[f"{name} {sigma}"])
         # SciPy's second derivative of a bell cut off at 3 sigma sums to 2.7 % of the mean, ours to 0.
-        assert np.std(got - inner(expected)) < 0.06 * np.std(expected)
+        assert np.std(got - inner(expected)) < 0.08 * np.std(expected)
 
 
 @pytest.mark.parametrize(
