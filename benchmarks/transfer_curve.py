@@ -2,12 +2,13 @@
 
 ``python benchmarks/transfer_curve.py [--base universal.fast] [--data DATA] [--json FILE] [--steps 400]``
 
-A base is trained on one scanner: phantoms of the trunk with noise of a sharp kernel at one dose (or is a model
-that ships). It is then tuned to another scanner, of another kernel and another dose, with 0, 1, 2, 5 and 10 studies
-in each of the three modes, and judged on studies of that scanner that it has not seen. Each study is a few
-slices with one realisation of its noise, as a site has them. With DATA the studies are real CT images of the
-manifest of the training, tuned on its training patients and judged on its validation patients, with the noise
-of the new scanner added; ``universal.fast`` has seen those training patients, without that noise.
+A base is trained on one scanner: phantoms of the trunk with noise of a sharp kernel at one dose (or is a
+model that ships). It is then tuned to another scanner, of another kernel and another dose, with 0, 1, 2, 5
+and 10 studies in each of the three modes, and judged on studies of that scanner that it has not seen. Each
+study is a few slices with one realisation of its noise, as a site has them. With DATA the studies are real
+CT images of the manifest of the training, tuned on its training patients and judged on its validation
+patients, with the noise of the new scanner added; ``universal.fast`` has seen those training patients,
+without that noise.
 
 What is printed: the root mean square error in HU over all test studies, and its ratio to that of the noisy
 images.

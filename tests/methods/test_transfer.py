@@ -177,7 +177,7 @@ def test_the_universal_module_is_the_denoiser_that_ships(build: Any) -> None:
         done = load_universal(UNIVERSAL).eval()(stack)[0, 0]
     # The denoiser keeps to the range of the image.
     done = done.clamp(float(image.voxels.min()), float(image.voxels.max()))
-    torch.testing.assert_close(done, torch.as_tensor(np.asarray(wanted)), atol=0.02, rtol=0)
+    torch.testing.assert_close(done, torch.as_tensor(np.array(wanted)), atol=0.02, rtol=0)
 
 
 def test_gain_and_offset_go_through_the_universal_module() -> None:
