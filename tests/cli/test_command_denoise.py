@@ -149,7 +149,8 @@ def test_an_unknown_model_ends_with_2_before_any_work(
 def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:
     line = (
         "-i study -o out --model universal.fast --strength 0.7 --sigma 12.5 --noise-map --residual "
-        "--spread --prior other --report --device cpu --engine onnx --threads 2 --modality dx --float --primary --series-offset 7"
+        "--spread --prior other --report --device cpu --engine onnx --threads 2 --modality dx --float "
+        "--primary --series-offset 7"
     )
     assert run(capsys, *line.split())[0] == 0
     (call,) = fake_job.calls

@@ -17,7 +17,7 @@ class ScalingKind(str, Enum):
     FIXED = "fixed"
     """The same for every image: CT, whose values are absolute."""
     MEAN = "mean"
-    """Counts, activity: no offset; the scale is the mean of the voxels above a tenth of the 99.5 % quantile."""
+    """No offset; the scale is the mean of the voxels above a tenth of the 99.5 % quantile: counts, uptake."""
     RANGE = "range"
     """The offset is the 0.5 % quantile, the scale the distance to the 99.5 % quantile: MR, radiographs."""
 
