@@ -76,8 +76,14 @@ class MethodFacts:
     doses: tuple[float, ...] = (0.25,)
 
 
-class MethodConfig(BaseModel):
-    """Settings that every method has; each method adds its own.
+class StudyConfig(BaseModel):
+    """Settings of a method that learns from one study; each method adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodConfig(StudyConfig):
+    """Settings that every method has that is trained before; each method adds its own.
 
     Attributes
     ----------
@@ -92,8 +98,6 @@ class MethodConfig(BaseModel):
     rate
         Highest learning rate.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(20_000, ge=1)
     batch: int = Field(16, ge=1)
@@ -204,10 +208,10 @@ class Exported:
     Attributes
     ----------
     module : nn.Module
-        Takes the noisy crop, then the prior where there is one, then unit Gaussian noise where `samples` is
-        positive; each of shape (n, slices, y, x), or (n, 1, z, y, x) in three dimensions (noise: one
-        channel). Gives the denoised image, shape (n, 1, y, x) or (n, 1, z, y, x), and what `outputs` names
-        besides it, of the same shape. Everything in network units.
+        Takes the noisy crop, then the prior where there is one, each of shape (n, slices, y, x), or
+        (n, 1, z, y, x) in three dimensions; then, where `samples` is positive, unit Gaussian noise of one
+        channel, shape (n, 1, y, x) or (n, 1, z, y, x). Gives the denoised image, of the shape of that noise,
+        and what `outputs` names besides it. Everything in network units.
     slices : int
         Neighbouring slices in; 1 in three dimensions.
     dimensions : int
@@ -293,7 +297,7 @@ class StudyMethod(Protocol):
     """A method that learns from the one study that it denoises (`Need.ONE_IMAGE`)."""
 
     facts: ClassVar[MethodFacts]
-    Config: ClassVar[type[MethodConfig]]
+    Config: ClassVar[type[StudyConfig]]
 
     def __init__(self, config: Any) -> None: ...
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quell.errors import InputError, QuellError
 from quell.image import BoolArray, FloatArray, Image, Modality
-from quell.methods.contracts import Fidelity, MethodConfig, MethodFacts, Need, StudyResult
+from quell.methods.contracts import Fidelity, MethodFacts, Need, StudyConfig, StudyResult
 from quell.methods.deep_prior_fit import Fit, Judge, Rule, fit
 from quell.methods.held_out import hold_out, split_counts
 from quell.methods.quiet_blocks import quiet_noise
@@ -26,8 +26,8 @@ _SOFT_TISSUE = (-160.0, 240.0)
 """Window of CT, HU, in which muscle, fat and organs differ."""
 
 
-class CuiCDIPConfig(MethodConfig):
-    """Settings of ``cui-cdip``; `steps`, `batch`, `size`, `slices` and `rate` of other methods play no part.
+class CuiCDIPConfig(StudyConfig):
+    """Settings of ``cui-cdip``.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class CuiCDIP:
         needs_prior=True,
         objects=("anatomy-pet",),
     )
-    Config: ClassVar[type[MethodConfig]] = CuiCDIPConfig
+    Config: ClassVar[type[StudyConfig]] = CuiCDIPConfig
 
     def __init__(self, config: CuiCDIPConfig) -> None:
         self.config = config
