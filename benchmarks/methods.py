@@ -124,7 +124,7 @@ FAMILIES = (
                 (
                     *("method.width=24", _rate(), "method.batch=8", "method.batches=[4,4,2,2]"),
                     *("method.crops=[2,2,2,2]", "method.sizes=[64,64,96,96]"),
-                    # Its numbers are small beside the noise: at the authors' weights a short run learns nothing.
+                    # With the authors' weights of the losses a short run learns nothing.
                     *("method.gain=41", "method.image_weight=1680"),
                 ),
             ),

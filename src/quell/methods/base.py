@@ -14,6 +14,9 @@ from quell.image import Modality
 from quell.methods.contracts import Batch, DataFacts, Exported, MethodConfig, MethodFacts, Stage
 from quell.models.scaling import Scaling, usual_scaling
 
+WARM_UP = 100
+"""Steps in which the learning rate rises, a tenth of all steps at most."""
+
 CLIP = 1.0
 """Largest norm of the gradient."""
 
@@ -50,7 +53,11 @@ class BaseMethod:
 
     def setup(self, fabric: Fabric) -> None:
         """Put networks and optimisers on the devices."""
-        self.networks = {name: fabric.setup_module(net) for name, net in self.networks.items()}
+        # Channels last runs about twice as fast on a CPU; what has no two dimensions stays as it is.
+        self.networks = {
+            name: fabric.setup_module(net.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+            for name, net in self.networks.items()
+        }
         self.optimisers = {name: fabric.setup_optimizers(o) for name, o in self.optimisers.items()}
         self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
 
@@ -60,7 +67,7 @@ class BaseMethod:
 
     def rate(self, progress: float) -> float:
         """Return the factor of the learning rate: a warm-up, then a cosine."""
-        warm: float = min(1.0, (progress * self.config.steps + 1) / 100)
+        warm: float = min(1.0, (progress * self.config.steps + 1) / min(WARM_UP, 1 + self.config.steps / 10))
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
