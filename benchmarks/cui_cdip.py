@@ -27,8 +27,8 @@ from quell.evaluation.lesions import spread_lesions
 from quell.formats.open import open_study
 from quell.image import BoolArray, FloatArray, Geometry, Image, Modality
 from quell.methods.cui_cdip import CuiCDIPConfig, prior_channels
-from quell.methods.deep_prior_fit import Rule, fit
-from quell.methods.quiet_blocks import quiet_noise
+from quell.methods.shared.deep_prior_fit import Rule, fit
+from quell.methods.shared.quiet_blocks import quiet_noise
 from quell.models.scaling import usual_scaling
 from quell.networks.deep_prior import DeepPriorUNet
 from quell.noise.pet import PETNoise

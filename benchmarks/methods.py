@@ -33,7 +33,8 @@ from quell.jobs.benchmark import BenchmarkSettings, run_benchmark
 from quell.machine import describe_machine
 from quell.models.registry import CARD, read_card
 from quell.training.data.images import find_references, read_image
-from quell.training.data.noise import kept_slices, scan_image
+from quell.training.data.noise import scan_image
+from quell.training.data.slices import kept_slices
 
 BASELINE = "universal.fast"
 

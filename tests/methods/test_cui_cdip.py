@@ -11,9 +11,9 @@ from scipy import ndimage
 from quell.errors import InputError
 from quell.image import FloatArray, Image, Modality
 from quell.methods.cui_cdip import CuiCDIP, CuiCDIPConfig, Piece, pieces, prior_channels
-from quell.methods.deep_prior_fit import Rule, fit
-from quell.methods.held_out import hold_out, split_counts
-from quell.methods.quiet_blocks import quiet_noise
+from quell.methods.shared.deep_prior_fit import Rule, fit
+from quell.methods.shared.held_out import hold_out, split_counts
+from quell.methods.shared.quiet_blocks import quiet_noise
 from quell.networks.deep_prior import DeepPriorUNet
 
 WIDTHS = (4, 8)

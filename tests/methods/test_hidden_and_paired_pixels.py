@@ -10,10 +10,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from noise_alone import facts
 
 from quell.errors import QuellError
-from quell.methods.blind_spots import WINDOW, cell_side, hide
 from quell.methods.neighbor2neighbor import Neighbor2Neighbor, Neighbor2NeighborConfig
 from quell.methods.noise2void import Noise2Void, Noise2VoidConfig
-from quell.methods.pixel_pairs import OnLattices, PixelPairs, neighbour_loss, on_lattice
+from quell.methods.shared.blind_spots import WINDOW, cell_side, hide
+from quell.methods.shared.pixel_pairs import OnLattices, PixelPairs, neighbour_loss, on_lattice
 from quell.networks.small_unet import SmallUNet
 
 

@@ -14,8 +14,8 @@ from noise_alone import facts
 from quell.errors import QuellError
 from quell.methods.contracts import Batch
 from quell.methods.gr2r import GR2R, GR2RConfig
-from quell.methods.noise_correlation import coloured, colouring, reach
-from quell.methods.noise_law import (
+from quell.methods.shared.noise_correlation import coloured, colouring, reach
+from quell.methods.shared.noise_law import (
     Law,
     LevelSource,
     Recorruption,

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from quell.errors import QuellError
 from quell.methods.base import middle, plain
 from quell.methods.dncnn import DnCnnMethod
-from quell.methods.reference import clean_of
 from quell.methods.resnet import ResNetMethod
+from quell.methods.shared.reference import clean_of
 from quell.methods.unet import UNetMethod
 
 METHODS = (DnCnnMethod, UNetMethod, ResNetMethod)

@@ -19,10 +19,10 @@ from noise_alone import batch, facts, in_engines, onnx_of, trained
 from quell.errors import QuellError
 from quell.image import Image, Modality
 from quell.methods.noise2noise import Noise2Noise
+from quell.methods.shared.transfer_base import Units, read_run
+from quell.methods.shared.transfer_parts import layers_in_order
+from quell.methods.shared.universal_module import load_universal
 from quell.methods.transfer import Transfer
-from quell.methods.transfer_base import Units, read_run
-from quell.methods.transfer_parts import layers_in_order
-from quell.methods.universal_module import load_universal
 from quell.models.scaling import Scaling, ScalingKind
 from quell.networks.low_rank import adapt, merge
 from quell.networks.small_unet import SmallUNet

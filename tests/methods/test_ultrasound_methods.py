@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from quell.errors import QuellError
 from quell.image import Modality
 from quell.methods.base import BaseMethod
-from quell.methods.boosting import Booster, BoostingConfig, linear_start
 from quell.methods.contracts import Batch, DataFacts
+from quell.methods.shared.boosting import Booster, BoostingConfig, linear_start
 from quell.methods.ultrasound_cnn import UltrasoundCNN
 from quell.methods.ultrasound_cnn_gbm import UltrasoundCNNGBM
 from quell.methods.ultrasound_gbm import UltrasoundGBM

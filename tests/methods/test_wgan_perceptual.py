@@ -14,7 +14,7 @@ from paired_runs import assert_engines_agree, draw, facts_of_data, falls, reach,
 from pydantic import ValidationError
 
 from quell.methods.base import plain
-from quell.methods.perception import frozen
+from quell.methods.shared.perception import frozen
 from quell.methods.wgan_perceptual import WganPerceptualConfig, WganPerceptualMethod
 from quell.networks.prior_autoencoder import FeatureEncoder
 from quell.networks.wasserstein import WassersteinCritic, WassersteinGenerator, gradient_penalty

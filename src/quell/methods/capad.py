@@ -13,8 +13,8 @@ from torch.nn import functional
 from quell.image import Modality
 from quell.methods.base import plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
-from quell.methods.perception import PerceptionConfig, PerceptionMethod
-from quell.methods.reference import clean_of
+from quell.methods.shared.perception import PerceptionConfig, PerceptionMethod
+from quell.methods.shared.reference import clean_of
 from quell.networks.content_aware import HALO, ContentAwareDenoiser, ContentAwareGenerator, PatchCritic
 from quell.networks.prior_autoencoder import MULTIPLE, PriorAutoencoder
 

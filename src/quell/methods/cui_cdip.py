@@ -15,9 +15,9 @@ from torch import Tensor
 from quell.errors import InputError, QuellError
 from quell.image import BoolArray, FloatArray, Image, Modality
 from quell.methods.contracts import Fidelity, MethodFacts, Need, StudyConfig, StudyResult
-from quell.methods.deep_prior_fit import Fit, Judge, Rule, fit
-from quell.methods.held_out import hold_out, split_counts
-from quell.methods.quiet_blocks import quiet_noise
+from quell.methods.shared.deep_prior_fit import Fit, Judge, Rule, fit
+from quell.methods.shared.held_out import hold_out, split_counts
+from quell.methods.shared.quiet_blocks import quiet_noise
 from quell.models.scaling import usual_scaling
 from quell.networks.deep_prior import DeepPriorUNet
 

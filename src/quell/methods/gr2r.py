@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from quell.errors import QuellError
 from quell.image import Modality
-from quell.methods.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
-from quell.methods.noise_correlation import coloured, colouring, reach
-from quell.methods.noise_law import Law, LawConfig, Recorruption, level_source, noise_variance
+from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.noise_correlation import coloured, colouring, reach
+from quell.methods.shared.noise_law import Law, LawConfig, Recorruption, level_source, noise_variance
 
 
 class GR2RConfig(BackboneConfig, LawConfig):
@@ -76,7 +76,7 @@ class GR2R(BaseMethod):
     """Predict what is kept back of a noisy image from what is left of it.
 
     Monroy, Bacca and Tachella, "Generalized recorrupted-to-recorrupted: Self-supervised learning beyond
-    Gaussian noise", CVPR 2025, arXiv 2412.04648: y1 and y2 as in `quell.methods.noise_law`, the loss
+    Gaussian noise", CVPR 2025, arXiv 2412.04648: y1 and y2 as in `quell.methods.shared.noise_law`, the loss
     ``|R(y1) - y2|^2``, alpha of 0.15, the average of five draws in use. As y1 and y2 are independent given
     the clean x and E[y2] = x, the loss is that of supervised learning of x from y1, but for a constant.
 

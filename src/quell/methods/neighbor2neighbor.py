@@ -10,11 +10,11 @@ from torch import Tensor
 
 from quell.errors import QuellError
 from quell.image import Modality
-from quell.methods.backbone import BackboneConfig, backbone_multiple, export_backbone, make_backbone
 from quell.methods.base import BaseMethod, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need, Stage
-from quell.methods.noise_correlation import reach_within
-from quell.methods.pixel_pairs import OnLattices, neighbour_loss, on_lattice
+from quell.methods.shared.backbone import BackboneConfig, backbone_multiple, export_backbone, make_backbone
+from quell.methods.shared.noise_correlation import reach_within
+from quell.methods.shared.pixel_pairs import OnLattices, neighbour_loss, on_lattice
 
 MOST = 3
 """Pixels from which on the noise must not be alike; a wider lattice leaves no anatomy to learn from."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from quell.errors import QuellError
 from quell.image import Modality
-from quell.methods.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
+from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
 
 ALL = (Modality.CT, Modality.PT, Modality.NM, Modality.US, Modality.MR, Modality.XR)
 
@@ -39,7 +39,7 @@ class Noise2Noise(BaseMethod):
     as the clean image (their argument): ``E|R(y) - y'|^2 = E|R(y) - x|^2 + E|y' - x|^2``. Nothing is asked
     of the law or of the correlation of the noise within an image.
 
-    The loss is theirs; the network (see `quell.methods.backbone`) and drawing the direction for each crop
+    The loss is theirs; the network (`quell.methods.shared.backbone`) and drawing the direction for each crop
     are ours.
     """
 

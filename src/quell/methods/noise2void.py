@@ -11,11 +11,11 @@ from torch import Tensor
 
 from quell.errors import QuellError
 from quell.image import Modality
-from quell.methods.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.base import BaseMethod, middle, plain
-from quell.methods.blind_spots import WINDOW, cell_side, hide
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
-from quell.methods.noise_correlation import reach_within
+from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.blind_spots import WINDOW, cell_side, hide
+from quell.methods.shared.noise_correlation import reach_within
 
 MOST = 4
 """Pixels from which on the noise must not be alike; from further away a pixel cannot be guessed."""

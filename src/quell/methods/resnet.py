@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from quell.image import Modality
 from quell.methods.base import plain
 from quell.methods.contracts import DataFacts, Exported, Fidelity, MethodFacts, Need
-from quell.methods.reference import ReferenceMethod, StackConfig
+from quell.methods.shared.reference import ReferenceMethod, StackConfig
 from quell.networks.missert_resnet import GROUPS, MissertResNet
 
 

@@ -27,10 +27,10 @@ from quell.methods.contracts import (
     Stage,
 )
 from quell.methods.noise2noise import swapped
-from quell.methods.noise_correlation import reach
-from quell.methods.pixel_pairs import neighbour_loss
-from quell.methods.transfer_base import is_universal, load_base
-from quell.methods.transfer_parts import InOtherUnits, Mode, open_for_tuning, tuned_optimiser
+from quell.methods.shared.noise_correlation import reach
+from quell.methods.shared.pixel_pairs import neighbour_loss
+from quell.methods.shared.transfer_base import is_universal, load_base
+from quell.methods.shared.transfer_parts import InOtherUnits, Mode, open_for_tuning, tuned_optimiser
 from quell.methods.unsure import Unsure, UnsureConfig
 
 FULL_SHARE = 0.1
@@ -54,7 +54,7 @@ class TransferConfig(MethodConfig):
     base
         Folder of a run, or the name of a model that ships.
     mode
-        See `quell.methods.transfer_parts.Mode`.
+        See `quell.methods.shared.transfer_parts.Mode`.
     layers
         Last layers that are tuned in mode ``frozen``.
     rank

@@ -22,7 +22,7 @@ from quell.methods.contracts import (
     Need,
     Stage,
 )
-from quell.methods.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
+from quell.methods.shared.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
 from quell.methods.ultrasound_cnn import UltrasoundCNNConfig, charbonnier
 from quell.networks.boosted_speckle import OUTPUTS, BoostedSpeckle
 from quell.networks.speckle_cnn import SpeckleCNN

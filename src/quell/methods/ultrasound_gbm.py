@@ -20,7 +20,7 @@ from quell.methods.contracts import (
     Need,
     Stage,
 )
-from quell.methods.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
+from quell.methods.shared.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
 from quell.networks.boosted_speckle import OUTPUTS, BoostedSpeckle
 
 _MOST = 1000

@@ -25,7 +25,7 @@ from quell.methods.contracts import (
     Need,
     Stage,
 )
-from quell.methods.reference import clean_of
+from quell.methods.shared.reference import clean_of
 from quell.models.scaling import Scaling, ScalingKind, usual_scaling
 from quell.networks.redcnn_plus import (
     HALO,

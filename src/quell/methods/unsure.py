@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from quell.errors import QuellError
 from quell.image import Modality
-from quell.methods.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
-from quell.methods.noise_correlation import reach_within
+from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.noise_correlation import reach_within
 from quell.models.scaling import ScalingKind
 
 MOST = 4

@@ -13,8 +13,8 @@ from torch import Tensor
 from quell.image import Modality
 from quell.methods.base import middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need, Stage
-from quell.methods.perception import PerceptionConfig, PerceptionMethod
-from quell.methods.reference import clean_of
+from quell.methods.shared.perception import PerceptionConfig, PerceptionMethod
+from quell.methods.shared.reference import clean_of
 from quell.networks.wasserstein import LAYERS, WassersteinCritic, WassersteinGenerator
 
 

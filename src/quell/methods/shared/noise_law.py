@@ -27,7 +27,7 @@ from torch import Tensor
 
 from quell.errors import QuellError
 from quell.methods.contracts import Batch, DataFacts, MethodConfig
-from quell.methods.noise_correlation import coloured
+from quell.methods.shared.noise_correlation import coloured
 from quell.models.scaling import ScalingKind
 
 COUNTS = frozenset({"counts", "cnts"})
@@ -172,7 +172,7 @@ class Recorruption:
     alpha : float
         The share of the second; for binomial noise the nearest that a whole number of trials gives.
     kernel : Tensor
-        Of `quell.methods.noise_correlation.colouring`; one number for white noise. Gaussian only.
+        Of `quell.methods.shared.noise_correlation.colouring`; one number for white noise. Gaussian only.
     """
 
     law: Law

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from quell.errors import QuellError
 from quell.methods.base import middle
-from quell.methods.boosting import (
+from quell.methods.contracts import Batch, DataFacts
+from quell.methods.shared.boosting import (
     Booster,
     BoostingConfig,
     Features,
@@ -22,7 +23,6 @@ from quell.methods.boosting import (
     pack,
     unpack,
 )
-from quell.methods.contracts import Batch, DataFacts
 from quell.networks.boosted_speckle import BoostedSpeckle
 from quell.networks.speckle_features import GREYS, Bank
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from quell.methods.contracts import Exported
-from quell.methods.transfer_base import Units
+from quell.methods.shared.transfer_base import Units
 from quell.networks.low_rank import adapt, merge
 
 

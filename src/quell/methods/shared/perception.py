@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Stage
-from quell.methods.reference import StackConfig, clean_of
+from quell.methods.shared.reference import StackConfig, clean_of
 from quell.networks.prior_autoencoder import MULTIPLE, PriorAutoencoder
 
 

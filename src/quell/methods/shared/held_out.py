@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quell.methods.deep_prior_fit import Judge
+from quell.methods.shared.deep_prior_fit import Judge
 from quell.noise.emission.counting import thin_counts
 
 _CUBE = 3

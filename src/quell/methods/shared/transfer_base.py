@@ -18,7 +18,7 @@ from quell.errors import InputError, ModelError, QuellError
 from quell.methods.base import BaseMethod
 from quell.methods.contracts import Batch, DataFacts, Exported, Need
 from quell.methods.registry import find_method
-from quell.methods.universal_module import MULTIPLE, UniversalModule, load_universal
+from quell.methods.shared.universal_module import MULTIPLE, UniversalModule, load_universal
 from quell.models.scaling import Scaling, ScalingKind
 
 SETTINGS, WEIGHTS = "config.yaml", "best.pt"

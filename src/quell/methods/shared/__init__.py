@@ -1,0 +1,1 @@
+"""What several methods share; no module of this folder is a method."""
