@@ -43,7 +43,7 @@ class PETUNetConfig(MethodConfig):
 
 
 class PETUNet(BaseMethod):
-    """Low-count to full-count PET by a residual U-Net.
+    """Low-count to full-count PET by a residual U-Net: a reconstruction.
 
     Source: Chen et al., "Ultra-low-dose 18F-florbetaben amyloid PET imaging using deep learning with
     multi-contrast MRI inputs", Radiology 290 (2019) 649, known to us by its citation and by what others
