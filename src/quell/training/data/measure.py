@@ -28,8 +28,9 @@ Array = npt.NDArray[np.float64]
 def measure_data(stacks: Sequence[Stack], modality: Modality, scaling: Scaling) -> DataFacts:
     """Measure the training images.
 
-    Noise is what differs between a noisy image and its clean one; without a clean one, between two noisy
-    ones, over the root of two; without either, what `quell.noise.estimation` finds.
+    Noise is what differs between two noisy images, over the root of two, which a floor that both have (of
+    magnitudes) leaves alone; without a second one, between a noisy image and its clean one; without either,
+    what `quell.noise.estimation` finds.
 
     Parameters
     ----------
@@ -98,8 +99,9 @@ def _noise_of(stack: Stack, variant: Variant) -> tuple[float, Array]:
     """Return the standard deviation in network units and the autocorrelation of the noise."""
     z = _slices(stack)
     noisy = np.asarray(stack.voxels[variant.noisy][z])
-    for other, share in ((variant.clean, 1.0), (variant.second, np.sqrt(0.5))):
-        if other >= 0:
+    for other, share in ((variant.second, np.sqrt(0.5)), (variant.clean, 1.0)):
+        # A second image that is the clean one has less noise, or none.
+        if other >= 0 and (other != variant.clean or share == 1.0):
             difference = (noisy - stack.voxels[other][z]).astype(np.float64)
             inside = _inside(noisy)
             sigma = float(np.std(difference[inside])) * share / variant.scale

@@ -23,6 +23,12 @@ WATER_PER_MM = {Modality.PT: 0.0096, Modality.NM: 0.0154}
 """Attenuation of water at 511 and 140 keV."""
 
 
+def _usual(modality: Modality | None) -> tuple[str, ...]:
+    """Return the anatomy that is drawn for a modality."""
+    name = f"anatomy-{modality.value.lower()}".replace("-pt", "-pet") if modality else ""
+    return (name,) if name in OBJECTS else ()
+
+
 def object_sources(settings: DataSettings, facts: MethodFacts) -> tuple[list[Source], list[str]]:
     """Return the objects that are drawn.
 
@@ -31,9 +37,12 @@ def object_sources(settings: DataSettings, facts: MethodFacts) -> tuple[list[Sou
     InputError
         If the method names none and the settings do not, or an object is unknown or of another modality.
     """
-    names = settings.objects or facts.objects
+    names = settings.objects or facts.objects or _usual(settings.modality)
     if not names:
-        raise QuellError(f"{facts.name} draws no objects by itself: give a folder of images, or objects")
+        raise QuellError(
+            f"{facts.name} draws no objects by itself: give a folder of images, objects, or a modality whose "
+            "anatomy is to be drawn"
+        )
     check_objects(names)
     doses = settings.doses or facts.doses
     random = tuple(name for name in names if OBJECTS[name].random)
