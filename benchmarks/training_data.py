@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch.utils.flop_counter import FlopCounterMode
 
 from quell.image import Modality
 from quell.methods.contracts import Batch, Stage
@@ -90,10 +91,20 @@ def beside_step(arguments: argparse.Namespace, stacks: list[Stack]) -> None:
     draw = timed(lambda k: pool.draw(stage, (0, k)), arguments)
     arguments.repeats = min(arguments.repeats, 8)
     step = timed(lambda k: method.step(batch, 0.0, fabric), arguments)
+    with FlopCounterMode(display=False) as counter:
+        method.step(batch, 0.0, fabric)
+    done, best = counter.get_total_flops() / step, peak(arguments)
     print(
         f"{arguments.method}: {stage.batch} x {stage.patch}, batch {1e3 * draw:.2f} ms, "
-        f"step {1e3 * step:.1f} ms, share {draw / step:.1%}"
+        f"step {1e3 * step:.1f} ms, share {draw / step:.1%}, {stage.batch / step:.0f} samples/s, "
+        f"{done / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s ({done / best:.0%} of the peak)"
     )
+
+
+def peak(arguments: argparse.Namespace) -> float:
+    """Return operations a second of a product of large matrices in 32 bits."""
+    a, b = (torch.randn(2048, 2048, device=arguments.device) for _ in range(2))
+    return 2 * 2048**3 / timed(lambda k: a @ b, arguments)
 
 
 if __name__ == "__main__":
