@@ -53,10 +53,8 @@ class BaseMethod:
 
     def setup(self, fabric: Fabric) -> None:
         """Put networks and optimisers on the devices."""
-        # Channels last runs about twice as fast on a CPU; what has no two dimensions stays as it is.
         self.networks = {
-            name: fabric.setup_module(net.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-            for name, net in self.networks.items()
+            name: fabric.setup_module(_channels_last(net)) for name, net in self.networks.items()
         }
         self.optimisers = {name: fabric.setup_optimizers(o) for name, o in self.optimisers.items()}
         self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
@@ -110,6 +108,14 @@ class BaseMethod:
     def exported(self) -> Exported:
         """Return the network ``denoiser``."""
         return Exported(plain(self.networks["denoiser"]), slices=self.config.slices)
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights of two dimensions as a CPU likes them best; those of three have no such layout."""
+    for part in network.modules():
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def plain(network: nn.Module) -> nn.Module:

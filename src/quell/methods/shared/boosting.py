@@ -76,7 +76,9 @@ class Booster:
             raise QuellError("gradient boosting needs LightGBM: pip install 'quell[train]'") from error
         except OSError as error:
             # Its wheel brings all but the library of OpenMP.
-            raise QuellError(f"LightGBM cannot be loaded: {error}; on Debian: apt install libgomp1") from error
+            raise QuellError(
+                f"LightGBM cannot be loaded: {error}; on Debian: apt install libgomp1"
+            ) from error
         self._library = lightgbm
         self.sum = self.start.copy()
         for tree in self.trees:
