@@ -238,7 +238,9 @@ def train(family: Family, entry: Entry, arguments: argparse.Namespace) -> Traine
     run = arguments.runs / family.name / entry.row
     started = time.perf_counter()
     if not (run / "model" / CARD).exists():
-        done = subprocess.run(_command(family, entry, run, arguments), capture_output=True, text=True)
+        command = _command(family, entry, run.relative_to(arguments.runs), arguments)
+        # Messages name files, and those of the runs are told from here.
+        done = subprocess.run(command, capture_output=True, text=True, cwd=arguments.runs)
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
             return Trained(family.name, entry.row, entry.method, _minutes(started), last)
@@ -251,7 +253,7 @@ def _command(family: Family, entry: Entry, run: Path, arguments: argparse.Namesp
     words += ["--minutes", f"{arguments.minutes:g}", "--seed", str(arguments.seed)]
     words += ["--modality", family.modality.value.lower()]
     if family.real:
-        words += ["--data", str(arguments.runs / family.name / "data")]
+        words += ["--data", str(Path(family.name) / "data")]
     else:
         words += ["--doses", ",".join(f"{d:g}" for d in family.doses)]
     for setting in (*family.settings, *entry.settings):

@@ -240,6 +240,11 @@ def test_a_folder_with_something_in_it_is_refused(finished: tuple[Path, RunResul
         held.check_free("unet", settings())
 
 
+def test_a_run_that_never_came_to_a_checkpoint_may_begin_anew(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin("redcnn", settings(), [])
+    RunFolder(tmp_path).check_free("redcnn", settings(seed=4))
+
+
 def test_a_checkpoint_is_there_complete_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,9 @@ TENSORBOARD = "tensorboard"
 MODEL = "model"
 CACHE = "cache"
 
+UNBEGUN = (CONFIG, DATA, LOG, TENSORBOARD, CACHE)
+"""What a run may leave that never came to a checkpoint."""
+
 
 class RunFolder:
     """Reads and writes what a run leaves.
@@ -53,13 +56,14 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(self.path, "is a file; a run needs a folder")
-        if self.holds_a_run:
+        # A run that was refused or stopped before its first checkpoint has nothing to lose.
+        if self.holds_a_run and (self.path / LAST).exists():
             change = self._difference(method, settings)
             held = f"holds a run with other settings ({change})" if change else "holds this run already"
             go_on = f"go on with: quell train {self.method()} --resume {self.path}"
             raise OutputError(self.path, f"{held}; {go_on}; or choose another folder")
-        # Data that were prepared for a run that never began are used again.
-        if self.path.is_dir() and any(path.name not in (CACHE, DATA) for path in self.path.iterdir()):
+        # Data that were prepared for it are used again.
+        if self.path.is_dir() and any(path.name not in UNBEGUN for path in self.path.iterdir()):
             raise OutputError(self.path, "is not empty; choose another folder")
 
     def begin(self, method: str, settings: TrainSettings, manifest: list[dict[str, Any]]) -> None:
