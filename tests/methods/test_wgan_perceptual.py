@@ -86,7 +86,7 @@ def test_features_have_unit_variance_and_the_frozen_encoder_learns_nothing() -> 
 
 
 def test_the_prior_is_trained_first_and_stands_still_then() -> None:
-    method = make(steps=80, prior_share=0.5, prior_rate=3e-2)
+    method = make(steps=80, prior_share=0.5, prior_rate=1e-2)
     clean = draw((1, 32, 32), 16, 99).clean
 
     def error() -> float:

@@ -15,7 +15,7 @@ from quell.methods.contracts import Batch, DataFacts, Exported, MethodConfig, Me
 from quell.models.scaling import Scaling, usual_scaling
 
 WARM_UP = 100
-"""Steps in which the learning rate rises, a tenth of all steps at most."""
+"""Steps in which the learning rate rises, a third of all steps at most."""
 
 CLIP = 1.0
 """Largest norm of the gradient."""
@@ -65,7 +65,7 @@ class BaseMethod:
 
     def rate(self, progress: float) -> float:
         """Return the factor of the learning rate: a warm-up, then a cosine."""
-        warm: float = min(1.0, (progress * self.config.steps + 1) / min(WARM_UP, 1 + self.config.steps / 10))
+        warm: float = min(1.0, (progress * self.config.steps + 1) / min(WARM_UP, 1 + self.config.steps / 3))
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:

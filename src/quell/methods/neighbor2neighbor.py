@@ -71,7 +71,7 @@ class Neighbor2Neighbor(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 5e-2}
+        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 1.5e-2}
 
     def stage(self, progress: float) -> Stage:
         """Return the one stage: crops as much larger as the lattice is coarser."""

@@ -63,7 +63,7 @@ class Noise2Noise(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 5e-2}
+        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 1.5e-2}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the squared error to the other noisy image."""

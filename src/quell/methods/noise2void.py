@@ -71,7 +71,7 @@ class Noise2Void(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 5e-2, "cell": 4}
+        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 1.5e-2, "cell": 4}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the squared error at the hidden pixels."""

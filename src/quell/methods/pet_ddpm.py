@@ -105,7 +105,7 @@ class PETDDPM(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"steps": 30, "batch": 4, "size": 16, "widths": (16, 16), "sampling_steps": 3, "rate": 4e-2}
+        return {"steps": 30, "batch": 4, "size": 16, "widths": (16, 16), "sampling_steps": 3, "rate": 1.2e-2}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the mean squared error of the prediction at random steps of the diffusion."""

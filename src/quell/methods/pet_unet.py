@@ -79,7 +79,7 @@ class PETUNet(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"steps": 30, "batch": 4, "size": 16, "widths": (8, 8), "rate": 8e-2}
+        return {"steps": 30, "batch": 4, "size": 16, "widths": (8, 8), "rate": 2e-2}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the mean absolute error."""

@@ -129,7 +129,7 @@ class Transfer(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"batch": 2, "size": 64, "steps": 30, "rate": 1e-2, "noisy_loss": "unsure"}
+        return {"batch": 2, "size": 64, "steps": 30, "rate": 2e-3, "noisy_loss": "unsure"}
 
     def setup(self, fabric: Fabric) -> None:
         """Put networks and optimisers on the devices, those of the base with them."""

@@ -90,7 +90,7 @@ class UltrasoundCNN(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a training of seconds."""
-        return {"steps": 30, "batch": 2, "size": 32, "rate": 0.1, "widths": (8, 12), "blocks": (1, 1)}
+        return {"steps": 60, "batch": 2, "size": 32, "rate": 0.015, "widths": (8, 12), "blocks": (1, 1)}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the Charbonnier loss."""

@@ -107,7 +107,7 @@ class UltrasoundCNNGBM(BaseMethod):
         """Return settings for a training of seconds."""
         growth = {"depth": 3, "fewest": 5}
         boosting = {"gather": 4, "pixels": 400, "interval": 3, "growth": growth}
-        net = {"widths": (8, 12), "blocks": (1, 1), "rate": 0.1}
+        net = {"widths": (8, 12), "blocks": (1, 1), "rate": 0.006}
         return {"steps": 30, "batch": 2, "size": 32, "trees": 8, **net, "boosting": boosting}
 
     def setup(self, fabric: Fabric) -> None:

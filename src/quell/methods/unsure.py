@@ -142,7 +142,7 @@ class Unsure(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a test of seconds."""
-        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 5e-2}
+        return {"width": 8, "batch": 8, "size": 32, "steps": 30, "rate": 1.5e-2}
 
     def variance(self) -> Tensor:
         """Return the multipliers: of the variance of the noise in network units squared, by law or by lag."""

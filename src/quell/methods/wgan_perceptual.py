@@ -86,7 +86,7 @@ class WganPerceptualMethod(PerceptionMethod):
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a trial of seconds."""
         return {
-            **{"steps": 30, "batch": 4, "size": 32, "width": 16, "rate": 1e-2, "residual": True},
+            **{"steps": 30, "batch": 4, "size": 32, "width": 16, "rate": 4e-3, "residual": True},
             **{"critic_width": 4, "critic_steps": 1, "perceptual": 10.0},
             **{"prior_width": 4, "prior_share": 0.5, "prior_rate": 5e-2},
         }
