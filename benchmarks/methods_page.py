@@ -37,7 +37,7 @@ SISTERS = (
     ("ultrasound", "Ultrasound in detail"),
     ("transfer_curve", "Transfer: quality by the number of studies"),
 )
-"""Scripts of their own, with the files that they wrote."""
+"""Scripts of their own; ``NAME.md`` holds their command in its first line, and then what they printed."""
 
 
 def page(folder: Path) -> str:
@@ -194,12 +194,10 @@ def _above(name: str, method: str, other: str, families: Mapping[str, Any]) -> l
 
 
 def sister(folder: Path, name: str, title: str) -> str:
-    """Return what a script of its own wrote, one heading deeper."""
-    text = (folder / f"{name}.md").read_text("utf-8").strip()
-    body = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.splitlines())
-    # Its own title gives way to the one that fits here.
-    body = body.split("\n", 1)[1] if body.startswith("##") else body
-    return f"## {title}\n{body}\n"
+    """Return what a script of its own printed, one heading deeper."""
+    command, _, text = (folder / f"{name}.md").read_text("utf-8").strip().partition("\n")
+    body = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.strip().splitlines())
+    return f"## {title}\n\nPrinted by `{command}`.\n\n{body}\n"
 
 
 def main() -> None:
