@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +21,9 @@ _PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which prepares the data and validates."""
 
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed"}
+
+_PAUSE = 0.3
+"""Seconds in which the threads of a process group come to rest."""
 
 Result = TypeVar("Result")
 
@@ -120,4 +124,7 @@ def finish(fabric: Fabric) -> None:
     """Let the processes part."""
     if fabric.world_size > 1 and torch.distributed.is_initialized():
         fabric.barrier()
+        # Gloo's threads drop the tensors of their last work only when Python lets them; the destructor of
+        # the process group waits for these threads and does not let them: without a pause both wait for ever.
+        time.sleep(_PAUSE)
         torch.distributed.destroy_process_group()
