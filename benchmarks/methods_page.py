@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,9 @@ def _above(name: str, method: str, other: str, families: Mapping[str, Any]) -> l
 def sister(folder: Path, name: str, title: str) -> str:
     """Return what a script of its own printed, one heading deeper."""
     command, _, text = (folder / f"{name}.md").read_text("utf-8").strip().partition("\n")
-    body = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.strip().splitlines())
+    lines = [f"#{line}" if line.startswith("#") else line for line in text.strip().splitlines()]
+    # A table begins after an empty line only.
+    body = re.sub(r"(?m)^([^|\n].*)\n(?=\|)", r"\1\n\n", "\n".join(lines))
     return f"## {title}\n\nPrinted by `{command}`.\n\n{body}\n"
 
 
