@@ -46,7 +46,7 @@ def page(folder: Path) -> str:
     told = json.loads((folder / "methods.json").read_text("utf-8"))
     parts = [HEAD.format(**{key: told[key] for key in ("minutes", "seed", "machine")})]
     parts += [family(name, values) for name, values in told["families"].items()]
-    parts.append(claims(told["families"]))
+    parts.append(claims(told["families"], folder))
     parts += [sister(folder, name, title) for name, title in SISTERS if (folder / f"{name}.md").exists()]
     return "\n".join(parts)
 
@@ -141,7 +141,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def claims(families: Mapping[str, Any]) -> str:
+def claims(families: Mapping[str, Any], folder: Path) -> str:
     """Return what the papers claim, as directions, beside what came out."""
     lines = ["## What the papers claim, as directions", "", _row(["Claim", "Found", "Comes out"])]
     lines += [_row(["---"] * 3)]
@@ -156,7 +156,21 @@ def claims(families: Mapping[str, Any]) -> str:
         ("us", "ultrasound-cnn-gbm", "ultrasound-cnn"),
     ):
         lines += _above(name, method, other, families)
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_demist(folder / "demist.json"), ""])
+
+
+def _demist(file: Path) -> list[str]:
+    """Return what became of the claim of DEMIST: seen better than without its term, and than undenoised."""
+    if not file.exists():
+        return []
+    rows = [row for row in json.loads(file.read_text("utf-8"))["rows"] if row["by"] == "all"]
+    lines = []
+    for row in (row for row in rows if row["way"] == "demist"):
+        for other, words in (("low dose", "the low dose"), ("agnostic", "the same network without its term")):
+            gain, p = row[f"over {other}"], row[f"p over {other}"]
+            what = f"Perfusion SPECT, {row['dose']:.2%} of the dose: DEMIST above {words} in AUC"
+            lines.append(_row([what, f"{gain:+.3f} (p {p:.2f})", "yes" if gain > 0 else "no"]))
+    return lines
 
 
 def _scores(name: str, table: Mapping[str, Any]) -> dict[str, float]:
