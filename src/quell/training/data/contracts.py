@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quell.errors import InputError
 from quell.image import FloatArray, Modality
-from quell.methods.contracts import DataFacts
-
-if TYPE_CHECKING:
-    from quell.training.data.pool import Pool
 
 NONE = -1
 """Stands for an image that is not there."""
@@ -127,26 +122,3 @@ class ValidationCase:
     dose: float
     scale: float
     offset: float
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """All that a training learns from.
-
-    Attributes
-    ----------
-    train : Pool
-    validation : tuple of ValidationCase
-        Empty where none were kept back.
-    facts : DataFacts
-    manifest : list of dict
-        Plain JSON: for every image its name, the SHA-256 of its source, licence, split, shape, doses, seed.
-    notes : tuple of str
-        What was passed over, and what is approximate about the noise.
-    """
-
-    train: Pool
-    validation: tuple[ValidationCase, ...]
-    facts: DataFacts
-    manifest: list[dict[str, Any]]
-    notes: tuple[str, ...] = ()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from quell.errors import InputError, QuellError
 from quell.image import Modality
-from quell.methods.contracts import MethodFacts, Need
+from quell.methods.contracts import DataFacts, MethodFacts, Need
 from quell.models.scaling import Scaling
-from quell.training.data.contracts import Prepared, Stack, UnsuitableError, ValidationCase
+from quell.training.data.contracts import Stack, UnsuitableError, ValidationCase
 from quell.training.data.folder_sources import folder_sources
 from quell.training.data.images import TRAIN, VALIDATION
 from quell.training.data.measure import measure_data
@@ -35,6 +36,29 @@ class Scaled(Protocol):
     @classmethod
     def scaling(cls, modality: Modality) -> Scaling:
         """Return how images of a modality become numbers for the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that a training learns from.
+
+    Attributes
+    ----------
+    train : Pool
+    validation : tuple of ValidationCase
+        Empty where none were kept back.
+    facts : DataFacts
+    manifest : list of dict
+        Plain JSON: for every image its name, the SHA-256 of its source, licence, split, shape, doses, seed.
+    notes : tuple of str
+        What was passed over, and what is approximate about the noise.
+    """
+
+    train: Pool
+    validation: tuple[ValidationCase, ...]
+    facts: DataFacts
+    manifest: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
 
 def prepare(settings: DataSettings, method: type[Scaled], cache: Path) -> Prepared:
