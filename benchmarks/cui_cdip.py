@@ -40,7 +40,7 @@ DOSE, MANY = 0.1, 50.0
 SHOWN_HU = 80.0
 DIAMETERS_MM, CONTRAST = (28.0, 36.0), 2.5
 FWHM_MM = (6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
-STRENGTHS = (1.1, 1.05, 1.0, 0.95, 0.9, 0.85)
+STRENGTHS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 NLM = tuple(itertools.product((0.02, 0.05, 0.15), (2, 3)))
 """Width of the weights (in units of the prior's channels) and reach of the search, voxels."""
 BM4D = (0.5, 0.7, 1.0, 1.3, 1.7, 2.2)

@@ -65,7 +65,7 @@ class CuiCDIPConfig(StudyConfig):
     iterations: int = Field(200, ge=1)
     history: int = Field(10, ge=1)
     stop: Literal["discrepancy", "validation", "never"] = "discrepancy"
-    strength: float = Field(0.95, gt=0)
+    strength: float = Field(0.85, gt=0)
     patience: int = Field(20, ge=1)
     held_out: float = Field(0.1, gt=0, lt=1)
     every: int = Field(2, ge=1)
