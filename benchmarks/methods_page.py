@@ -156,7 +156,21 @@ def claims(families: Mapping[str, Any], folder: Path) -> str:
         ("us", "ultrasound-cnn-gbm", "ultrasound-cnn"),
     ):
         lines += _above(name, method, other, families)
-    return "\n".join([*lines, *_demist(folder / "demist.json"), ""])
+    return "\n".join([*lines, *_demist(folder / "demist.json"), *_cui(folder / "cui_cdip.json"), ""])
+
+
+def _cui(file: Path) -> list[str]:
+    """Return what became of the claim of the conditional deep image prior for lesions that the prior shows."""
+    if not file.exists():
+        return []
+    told = json.loads(file.read_text("utf-8"))["trunks"]
+    gains = {row["method"]: row["cnr_gain_percent"] for row in told if row["lesions"] == "shown"}
+    lines = []
+    for other in (name for name in gains if not name.startswith("cui-cdip")):
+        gain = gains["cui-cdip"] - gains[other]
+        what = f"PET with the patient's CT: conditional deep image prior above {other} in CNR gain"
+        lines.append(_row([what, f"{gain:+.1f} percentage points", "yes" if gain > 0 else "no"]))
+    return lines
 
 
 def _demist(file: Path) -> list[str]:
