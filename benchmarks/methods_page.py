@@ -160,7 +160,7 @@ def claims(families: Mapping[str, Any], folder: Path) -> str:
 
 
 def _cui(file: Path) -> list[str]:
-    """Return what became of the claim of the conditional deep image prior for lesions that the prior shows."""
+    """Return what became of the claim of the conditional deep image prior, for lesions seen in the prior."""
     if not file.exists():
         return []
     told = json.loads(file.read_text("utf-8"))["trunks"]
