@@ -220,7 +220,3 @@ def test_runtimes_agree() -> None:
     read = core.read_model(stream.getvalue(), b"")
     compiled = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(compiled({"noisy": volume.numpy()})[0], expected, atol=1e-3)
-
-
-def test_settings_for_a_trial_are_valid() -> None:
-    Demist(DemistConfig(**Demist.tiny()), FACTS)

@@ -194,7 +194,3 @@ def test_a_tile_with_its_halo_equals_the_whole() -> None:
         expected = module(image)[..., 16 + start : 24 + start]
         tile = module(image[..., 16:])[..., start : start + 8]
     np.testing.assert_allclose(tile.numpy(), expected.numpy(), atol=1e-5)
-
-
-def test_settings_for_a_trial_are_valid() -> None:
-    ScintigraphyUNet(ScintigraphyConfig(**ScintigraphyUNet.tiny()), FACTS)

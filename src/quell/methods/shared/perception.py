@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ class PerceptionConfig(StackConfig):
         return self
 
 
-class PerceptionMethod(BaseMethod):
+class PerceptionMethod(BaseMethod, ABC):
     """A network ``prior`` that is trained first on clean slices and frozen then.
 
     A method makes its other networks and optimisers in its constructor and yields their losses from
@@ -87,9 +88,9 @@ class PerceptionMethod(BaseMethod):
         clean = middle(clean_of(batch))
         yield "prior", functional.mse_loss(self.networks["prior"](clean)[0], clean)
 
+    @abstractmethod
     def later_losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
         """Yield names of optimisers and losses once the autoencoder is frozen."""
-        raise NotImplementedError(f"{type(self).__name__} says nothing of its losses")
 
     def step(self, batch: Batch, progress: float, fabric: Fabric) -> Mapping[str, float]:
         """Learn from one batch; return what was put into `told`, then the losses."""
