@@ -251,6 +251,7 @@ def train(family: Family, entry: Entry, arguments: argparse.Namespace) -> Traine
 def _command(family: Family, entry: Entry, run: Path, arguments: argparse.Namespace) -> list[str]:
     words = [sys.executable, "-m", "quell", "train", entry.method, "-q", "-o", str(run)]
     words += ["--minutes", f"{arguments.minutes:g}", "--seed", str(arguments.seed)]
+    words += ["--precision", arguments.precision]
     words += ["--modality", family.modality.value.lower()]
     if family.real:
         words += ["--data", str(Path(family.name) / "data")]
@@ -339,6 +340,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/methods"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--minutes", type=float, default=3.0, help="of training for each method")
+    parser.add_argument("--precision", choices=("32", "bf16"), default="bf16", help="of the training")
     parser.add_argument("--family", action="append", choices=[one.name for one in FAMILIES])
     parser.add_argument("--side-by-side", type=int, default=2, help="trainings at a time, one core each")
     parser.add_argument("--slices", type=int, default=9, help="of each training image")
