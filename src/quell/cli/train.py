@@ -12,6 +12,8 @@ import typer
 
 from quell.cli import console
 from quell.cli.denoise import GivenModality, given_modality
+from quell.cli.release_training import NAME as RELEASE
+from quell.cli.release_training import train_release
 from quell.cli.training_progress import training_progress
 
 if TYPE_CHECKING:
@@ -35,7 +37,29 @@ class Precision(str, Enum):
     BF16 = "bf16"
 
 
-Name = Annotated[str, typer.Argument(metavar="METHOD", help="One of `quell methods`.")]
+class Tier(str, Enum):
+    """Size of a network that ships."""
+
+    FAST = "fast"
+    STANDARD = "standard"
+
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="METHOD", help="One of `quell methods`, or `release`: the networks that ship."),
+]
+OfTier = Annotated[
+    Tier | None,
+    typer.Option("--tier", help="Of `release`: size of the network. [default: fast]", show_default=False),
+]
+Crops = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Of `release`: length. [default: 3000000]", show_default=False),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Of `release`: weights to begin with.", show_default=False),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -61,7 +85,11 @@ Set = Annotated[
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Length of the training.", show_default=False)]
 Minutes = Annotated[
     float | None,
-    typer.Option(metavar="M", help="Length by the clock in place of steps.", show_default=False),
+    typer.Option(
+        metavar="M",
+        help="Length by the clock in place of steps; of `release`: of a piece.",
+        show_default=False,
+    ),
 ]
 Devices = Annotated[
     int | None, typer.Option(metavar="N", help="Processes or GPUs side by side.", show_default=False)
@@ -106,6 +134,9 @@ def train(
     as_noisy: AsNoisy = False,
     force: Force = False,
     seed: Seed = None,
+    tier: OfTier = None,
+    crops: Crops = None,
+    start: Start = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -114,6 +145,17 @@ def train(
         raise typer.BadParameter(
             "give the folder of a new run, or --resume with that of an old one", param_hint="--out"
         )
+    own: dict[str, Any] = {
+        "tier": _value(tier),
+        "crops": crops,
+        "start": None if start is None else str(start),
+    }
+    if method == RELEASE:
+        where: Any = _value(accelerator) or "auto"
+        return train_release(out, resume, data, {**own, "seed": seed}, minutes, where, quiet)
+    for name, value in own.items():
+        if value is not None:
+            raise typer.BadParameter(f"belongs to `quell train {RELEASE}`", param_hint=f"--{name}")
     given: dict[str, dict[str, Any]] = {
         "method": {"steps": steps},
         "data": {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise, with_activity
+from quell.inference.kinds import kind_of, one_hot
 from quell.inference.levels import value_range, with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.slices import Slices
@@ -20,6 +22,9 @@ from quell.inference.streams import cores
 from quell.inference.tiling import tiles
 from quell.models.card import ModelCard
 from quell.noise.grid import upsample
+
+Told: TypeAlias = Callable[[FloatArray], "tuple[FloatArray, ...]"]
+"""A network that has been told the noise and the kind of image: from slices to its outputs."""
 
 LARGEST_WHOLE = 2048
 """Longest side in pixels that is run in one piece; larger images are run in tiles of this side."""
@@ -116,9 +121,18 @@ class NetworkDenoiser:
         return self._estimate(Slices(image, MEAN_BLOCK), min(self._streams, image.shape[0]), step)
 
     def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
-        shapes = {"scaled": (1, 1, *slices.padded_shape)}
+        shapes: dict[str, tuple[int, ...]] = {"scaled": (1, 1, *slices.padded_shape)}
+        kind = self._kind(slices.image)
+        if kind:
+            shapes["kind"] = kind[0].shape
         network = self._network("estimator", shapes, streams, exact=True)
-        return with_activity(estimate_noise(slices, network, BLOCK, streams, step), slices)
+        found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step)
+        return with_activity(found, slices)
+
+    def _kind(self, image: Image) -> tuple[FloatArray, ...]:
+        """Return what the networks are told that an image shows, shape (1, kinds); nothing if they are not."""
+        kinds = self._card.kinds
+        return (one_hot(kind_of(image), kinds)[None],) if kinds else ()
 
     def _network(
         self, role: str, shapes: Mapping[str, tuple[int, ...]], streams: int, exact: bool
@@ -135,16 +149,20 @@ class NetworkDenoiser:
         image = slices.image
         tile = self._tile // self._card.multiple * self._card.multiple
         shape = [min(length, tile) for length in slices.padded_shape]
+        told = np.concatenate([noise.descriptor[None], *self._kind(image)], axis=1)
         shapes = {
             "normalised": (1, self._card.slices, *shape),
-            "spectrum": (1, len(noise.descriptor)),
+            # Networks that are not told the kind of image know the spectrum alone.
+            "condition" if self._card.kinds else "spectrum": told.shape,
         }
         network = self._network("denoiser", shapes, streams, exact=False)
         bounds = value_range(image)
         result = np.empty_like(image.voxels)
 
         def one(z: int) -> None:
-            result[z] = self._one_slice(slices, z, noise, strength, network, bounds)
+            result[z] = self._one_slice(
+                slices, z, noise, strength, lambda stack: network(stack, told), bounds
+            )
 
         # One more than run at a time: it prepares its slice while the others compute.
         with ThreadPoolExecutor(streams + 1) as pool:
@@ -158,7 +176,7 @@ class NetworkDenoiser:
         z: int,
         noise: NoiseMap,
         strength: float,
-        network: Network,
+        network: Told,
         bounds: tuple[float, float],
     ) -> FloatArray:
         image = slices.image
@@ -174,7 +192,7 @@ class NetworkDenoiser:
             pixels = centre if index == z else slices.padded(index)
             np.subtract(pixels, mean, out=stack[0, channel])
             stack[0, channel] /= level
-        removed = self._tiled(network, stack, noise.descriptor[None])
+        removed = self._tiled(network, stack)
         removed *= level
         removed *= np.float32(strength)
         np.subtract(centre, removed, out=removed)
@@ -190,16 +208,16 @@ class NetworkDenoiser:
         array: FloatArray = self._local.array
         return array
 
-    def _tiled(self, network: Network, stack: FloatArray, spectrum: FloatArray) -> FloatArray:
+    def _tiled(self, network: Told, stack: FloatArray) -> FloatArray:
         rows, columns = stack.shape[2:]
         if max(rows, columns) <= self._tile:
-            whole: FloatArray = network(stack, spectrum)[0][0, 0]
+            whole: FloatArray = network(stack)[0][0, 0]
             return whole
         tile = self._tile // self._card.multiple * self._card.multiple
         result = np.empty((rows, columns), np.float32)
         for y, x in tiles((rows, columns), tile, self._card.halo, self._card.multiple):
             piece = np.ascontiguousarray(stack[:, :, y.start : y.stop, x.start : x.stop])
-            noise = network(piece, spectrum)[0][0, 0]
+            noise = network(piece)[0][0, 0]
             result[y.keep_start : y.keep_stop, x.keep_start : x.keep_stop] = noise[
                 y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
             ]

@@ -47,6 +47,9 @@ class ModelCard(BaseModel):
         What the network gives: ``image``, and ``spread`` or ``lower`` and ``upper``.
     prior
         Modalities of the second image of the patient that the network is told of; empty for none.
+    kinds
+        What the network can be told that an image shows, in its order (see `quell.inference.kinds`); empty
+        for one that is not told.
     samples
         Draws of noise that are averaged by a generative model; 0 for all others.
     metrics
@@ -78,6 +81,7 @@ class ModelCard(BaseModel):
     scaling: Scaling | None = None
     outputs: tuple[str, ...] = ("image",)
     prior: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     samples: int = Field(default=0, ge=0)
 
     @property

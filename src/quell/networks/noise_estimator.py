@@ -32,6 +32,9 @@ class NoiseEstimator(nn.Module):
         Residual blocks on the grid of blocks.
     spectrum_size : int
         Length of the spectrum descriptor (see `quell.noise.spectrum`).
+    kinds : int
+        Kinds of image that it is told (see `quell.inference.kinds`): the grains of a PET would be
+        structure in a CT.
 
     Notes
     -----
@@ -40,9 +43,9 @@ class NoiseEstimator(nn.Module):
     of order one: all features are logarithms of zero-mean filter responses.
     """
 
-    def __init__(self, width: int = 24, depth: int = 2, spectrum_size: int = 9) -> None:
+    def __init__(self, width: int = 24, depth: int = 2, spectrum_size: int = 9, kinds: int = 7) -> None:
         super().__init__()
-        self.config = {"width": width, "depth": depth, "spectrum_size": spectrum_size}
+        self.config = {"width": width, "depth": depth, "spectrum_size": spectrum_size, "kinds": kinds}
         self.bank = nn.Parameter(_cosine_filters())
         self.enter = nn.Conv2d(FILTERS * len(_EXPONENTS), width, 3, padding=1, padding_mode="replicate")
         self.first = nn.ModuleList(_convolution(width) for _ in range(depth))
@@ -50,8 +53,10 @@ class NoiseEstimator(nn.Module):
         self.level = nn.Conv2d(width, 1, 1)
         self.spectrum = nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, spectrum_size))
         self.weight = nn.Conv2d(width, 1, 1)
+        self.kind = nn.Linear(kinds, 2 * width, bias=False)
+        nn.init.zeros_(self.kind.weight)
 
-    def forward(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, scaled: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level map and the spectrum descriptor.
 
         Parameters
@@ -59,6 +64,8 @@ class NoiseEstimator(nn.Module):
         scaled : Tensor, shape (n, 1, y, x)
             One slice, in a scale in which the differences of neighbouring pixels are of order one;
             rows and columns are multiples of `BLOCK`.
+        kind : Tensor, shape (n, kinds)
+            1 at the place of the kind of image; all 0 where it is not known.
 
         Returns
         -------
@@ -68,7 +75,8 @@ class NoiseEstimator(nn.Module):
         """
         features = self._features(scaled)
         centre = features.mean(dim=(1, 2, 3), keepdim=True)
-        grid = torch.relu(self.enter(features - centre))
+        gain, shift = self.kind(kind)[:, :, None, None].chunk(2, dim=1)
+        grid = torch.relu(self.enter(features - centre) * (1 + gain) + shift)
         for first, second in zip(self.first, self.second, strict=True):
             grid = grid + second(torch.relu(first(grid)))
         log_level = self.level(grid) + centre

@@ -1,4 +1,4 @@
-"""The universal denoiser: a small U-Net on half resolution that is told the shape of the noise spectrum.
+"""The universal denoiser: a small U-Net on half resolution that is told the noise spectrum and the modality.
 
 Plain 3 x 3 convolutions with ReLU run nearest to a CPU's peak; normalisation layers, depthwise and
 gated blocks do not, and are left out for that reason. The input is an image divided by its local
@@ -7,7 +7,7 @@ noise level, so the network sees unit noise whatever the scanner and the dose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -41,8 +41,9 @@ class UniversalUNet(nn.Module):
     ----------
     slices : int
         Neighbouring slices in, an odd number; the middle one is denoised.
-    spectrum_size : int
-        Length of the spectrum descriptor (see `quell.noise.spectrum`).
+    condition_size : int
+        Length of what it is told: the spectrum descriptor (see `quell.noise.spectrum`) and the kind of
+        image (see `quell.inference.kinds`).
     widths : sequence of int
         Channels at 1/2, 1/4, 1/8 ... of the resolution.
     blocks : sequence of int
@@ -58,14 +59,14 @@ class UniversalUNet(nn.Module):
     def __init__(
         self,
         slices: int = 3,
-        spectrum_size: int = 9,
+        condition_size: int = 16,
         widths: Sequence[int] = (16, 32, 64),
         blocks: Sequence[int] = (1, 1, 3),
     ) -> None:
         super().__init__()
         self.config = {
             "slices": slices,
-            "spectrum_size": spectrum_size,
+            "condition_size": condition_size,
             "widths": list(widths),
             "blocks": list(blocks),
         }
@@ -82,24 +83,24 @@ class UniversalUNet(nn.Module):
         last = nn.Linear(32, 2 * sum(widths))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.condition = nn.Sequential(nn.Linear(spectrum_size, 32), nn.ReLU(), last)
+        self.condition = nn.Sequential(nn.Linear(condition_size, 32), nn.ReLU(), last)
 
-    def forward(self, normalised: Tensor, spectrum: Tensor) -> Tensor:
+    def forward(self, normalised: Tensor, condition: Tensor) -> Tensor:
         """Return the noise of the middle slice.
 
         Parameters
         ----------
         normalised : Tensor, shape (n, slices, y, x)
             Slices minus the local mean, divided by the local noise level.
-        spectrum : Tensor, shape (n, spectrum_size)
-            Descriptor of the noise power spectrum.
+        condition : Tensor, shape (n, condition_size)
+            Descriptor of the noise power spectrum, then 1 at the place of the kind of image.
 
         Returns
         -------
         Tensor, shape (n, 1, y, x)
             In units of the local noise level.
         """
-        scales = torch.split(self.condition(spectrum)[:, :, None, None], [2 * w for w in self.widths], dim=1)
+        scales = torch.split(self.condition(condition)[:, :, None, None], [2 * w for w in self.widths], dim=1)
         features = self.stem(normalised)
         skips = []
         for level, block in enumerate(self.encoder):
@@ -116,3 +117,18 @@ class UniversalUNet(nn.Module):
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+def denoiser_widths(weights: Mapping[str, Tensor], prefix: str = "denoiser.") -> tuple[int, ...]:
+    """Return the channels of each level of a denoiser from its weights.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+    prefix : str
+        Before the names of the weights of the denoiser.
+    """
+    found = []
+    while (name := f"{prefix}encoder.{len(found)}.0.first.weight") in weights:
+        found.append(weights[name].shape[0])
+    return tuple(found)

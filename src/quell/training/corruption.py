@@ -14,9 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from quell.inference.kinds import KINDS
 from quell.noise.ct_wedge import wedge_noise, wedge_power, wedge_variance
 from quell.noise.spectrum import colour, describe, frequency_axes, normalised, ramp_spectrum
-from quell.training.laws import Law, by_law
+from quell.training.laws import Law, around, by_law
+
+_FAINT = 3
+"""Discs in a crop that has any."""
+
+_FAINT_WEIGHT = 2.0
+"""By how much more an error counts where there is a disc."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,34 @@ class Corrupted:
         Standard deviation of all noise, the reference's own included.
     descriptor : Tensor, shape (n, DESCRIPTOR_SIZE)
         Of the added noise.
-    valid : Tensor, shape (n, 1, y, x)
-        1 where there is an image, 0 in blanked regions.
+    weight : Tensor, shape (n, 1, y, x)
+        0 in blanked regions, 1 elsewhere, more where something faint was put in.
+    kind : Tensor, shape (n, kinds)
+        What the image is said to show, see `quell.inference.kinds`.
     """
 
     noisy: Tensor
     clean: Tensor
     level: Tensor
     descriptor: Tensor
-    valid: Tensor
+    weight: Tensor
+    kind: Tensor
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Crops that were scanned beforehand: what stands in the place of noise on the fly.
+
+    Attributes
+    ----------
+    noisy : Tensor, shape (n, slices, y, x)
+    level : Tensor, shape (n, 1, y, x)
+    descriptor : Tensor, shape (n, DESCRIPTOR_SIZE)
+    """
+
+    noisy: Tensor
+    level: Tensor
+    descriptor: Tensor
 
 
 def corrupt(
@@ -51,6 +77,8 @@ def corrupt(
     alone: Tensor,
     law: Tensor | None = None,
     sectors: Tensor | None = None,
+    kind: Tensor | None = None,
+    scanned: Scanned | None = None,
 ) -> Corrupted:
     """Add noise to a batch of clean crops.
 
@@ -67,34 +95,92 @@ def corrupt(
         See `quell.training.laws.Law`; the general one for all where it is not given.
     sectors : Tensor, shape (n, sectors, rows, columns), optional
         Variance maps for the crops with streaks, on a coarse grid.
+    kind : Tensor, shape (n, kinds), optional
+        Passed on; all 0 where it is not given.
+    scanned : Scanned, optional
+        For the crops whose law is ``MADE``; they keep their objects as they are.
     """
     n, _, rows, columns = clean.shape
     middle = clean.shape[1] // 2
-    clean, valid = _blank(clean)
-    power = random_power(n, rows, columns, clean.device)
     law = torch.zeros(n, dtype=torch.long, device=clean.device) if law is None else law
+    kind = torch.zeros(n, len(KINDS), device=clean.device) if kind is None else kind
+    drawn = (law != int(Law.MADE))[:, None, None, None]
+    changed, faint = insert_faint(clean, sigma)
+    blanked, valid = _blank(changed)
+    clean, valid = torch.where(drawn, blanked, clean), torch.where(drawn, valid, torch.ones_like(valid))
+    weight = valid * torch.where(drawn, 1 + _FAINT_WEIGHT * faint, torch.ones_like(faint))
+    power = random_power(n, rows, columns, clean.device)
+    noisy, mean, level = clean, clean, torch.ones_like(clean)
+    for one in Law:
+        chosen = torch.nonzero(law == int(one))[:, 0]
+        if one is Law.MADE or len(chosen) == 0:
+            continue
+        parts = (clean[chosen], sigma[chosen], power[chosen])
+        if one is Law.GENERAL:
+            made = _general(*parts)
+        elif one is Law.STREAKS:
+            assert sectors is not None
+            made = _streaks(*parts[:2], sectors[chosen])
+        else:
+            made = by_law(one, *parts)
+        inside = valid[chosen] > 0
+        noisy = noisy.index_copy(0, chosen, torch.where(inside, made[0], parts[0]))
+        mean = mean.index_copy(0, chosen, torch.where(inside, made[1], parts[0]))
+        level, power = level.index_copy(0, chosen, made[2]), power.index_copy(0, chosen, made[3])
+    level, descriptor = level[:, middle : middle + 1], describe(power[:, 0])
+    if scanned is not None:
+        noisy = torch.where(drawn, noisy, scanned.noisy)
+        level = torch.where(drawn, level, scanned.level)
+        descriptor = torch.where(drawn[:, :, 0, 0], descriptor, scanned.descriptor)
+    noisy = _quantise(noisy, level.mean(dim=(1, 2, 3)))
+    noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
+    total = (level.square() + own_noise[:, None, None, None].square()).sqrt()
+    return Corrupted(noisy, mean[:, middle : middle + 1], total, descriptor, weight, kind)
+
+
+def insert_faint(clean: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Put faint discs into half of the crops: what a reader looks for, and a network may take for noise.
+
+    Parameters
+    ----------
+    clean : Tensor, shape (n, slices, y, x)
+    sigma : Tensor, shape (n,)
+        Level of the noise to come: the contrast of a disc is 0.2 to 3 times this, on either side.
+
+    Returns
+    -------
+    clean : Tensor, shape (n, slices, y, x)
+    faint : Tensor, shape (n, 1, y, x)
+        From 0 to 1: how much of a pixel a disc fills.
+    """
+    n, slices, rows, columns = clean.shape
+    device = clean.device
+    y = torch.arange(rows, device=device, dtype=clean.dtype)[:, None]
+    x = torch.arange(columns, device=device, dtype=clean.dtype)[None, :]
+    added, faint = torch.zeros_like(clean), torch.zeros_like(clean[:, :1])
+    has = _uniform(n, device) < 0.5
+    depth = torch.arange(slices, device=device, dtype=clean.dtype)[None, :, None, None] - slices // 2
+    for _ in range(_FAINT):
+        radius = 1.2 * 6.0 ** _uniform(n, device)
+        stretch = torch.exp(0.3 * _normal(n, device))
+        away = torch.hypot(
+            (y - rows * _uniform(n, device)) * stretch, (x - columns * _uniform(n, device)) / stretch
+        )
+        # A soft edge: no scanner shows a sharper one.
+        disc = torch.sigmoid((radius - away) / (0.3 + 0.5 * _uniform(n, device))) * has
+        contrast = 0.2 * 15.0 ** _uniform(n, device) * torch.sign(_normal(n, device))
+        along = torch.exp(-0.5 * (depth / (0.5 + 3 * _uniform(n, device))).square())
+        added = added + contrast * sigma[:, None, None, None] * disc * along
+        faint = torch.maximum(faint, disc)
+    return clean + added, faint
+
+
+def _general(clean: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Add correlated Gaussian noise; returns noisy, mean, level and spectrum as `by_law` does."""
+    middle = clean.shape[1] // 2
     shape = _level_shape(clean[:, middle : middle + 1])
     level = (sigma[:, None, None, None] * shape).expand_as(clean)
-    added = level * colour(_stack_white(clean), power)
-    noisy, mean = clean + valid * added, clean
-    for kind in Law:
-        chosen = torch.nonzero(law == int(kind))[:, 0]
-        if kind is Law.GENERAL or len(chosen) == 0:
-            continue
-        if kind is Law.STREAKS:
-            assert sectors is not None
-            made = _streaks(clean[chosen], sigma[chosen], sectors[chosen])
-        else:
-            made = by_law(kind, clean[chosen], sigma[chosen], power[chosen])
-        inside = valid[chosen] > 0
-        kept = clean[chosen]
-        noisy = noisy.index_copy(0, chosen, torch.where(inside, made[0], kept))
-        mean = mean.index_copy(0, chosen, torch.where(inside, made[1], kept))
-        level, power = level.index_copy(0, chosen, made[2]), power.index_copy(0, chosen, made[3])
-    noisy = _quantise(noisy, sigma)
-    noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
-    total = (level[:, middle : middle + 1].square() + own_noise[:, None, None, None].square()).sqrt()
-    return Corrupted(noisy, mean[:, middle : middle + 1], total, describe(power[:, 0]), valid)
+    return clean + level * colour(_stack_white(clean), power), clean, level, power
 
 
 def _streaks(clean: Tensor, sigma: Tensor, sectors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -162,7 +248,7 @@ def _level_shape(clean: Tensor) -> Tensor:
         torch.randn(n, 1, 4, 4, device=device), size=(rows, columns), mode="bicubic", align_corners=False
     )
     smooth = torch.exp(field * 0.5 * _uniform(n, device))
-    low = functional.avg_pool2d(functional.pad(clean, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
+    low = around(clean)
     floor = low.amin(dim=(2, 3), keepdim=True)
     signal = (low - floor) / (low.amax(dim=(2, 3), keepdim=True) - floor + 1e-6)
     base = 0.05 + 0.5 * _uniform(n, device)

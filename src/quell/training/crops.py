@@ -1,27 +1,33 @@
-"""Random crops of clean references and of procedural anatomy for training."""
+"""Random crops of clean references, of procedural anatomy and of scanned objects for training."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from quell.image import FloatArray
-from quell.phantoms.procedural import random_anatomy, random_style
-from quell.training.laws import Law, draw_law
-from quell.training.sectors import Place, crop_sectors, sector_maps, turned_sectors
+from quell.inference.kinds import one_hot
+from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.laws import Law, draw_kind, draw_law
+from quell.training.sectors import Place, crop_sectors, turned_sectors
 
 SLICES = 3
 
-SHARES = {"CT": 0.45, "MR": 0.11, "US": 0.02, "XR": 0.05, "phantom": 0.37}
-"""How often a crop comes from each kind of reference.
+SHARES = {"CT": 0.34, "MR": 0.1, "US": 0.01, "XR": 0.06, "phantom": 0.25}
+MADE_SHARES = {"PT": 0.08, "SPECT": 0.03, "NM": 0.05, "US": 0.05, "MR": 0.02, "XR": 0.01}
+"""How often a crop comes from each kind of reference, and of object that was scanned beforehand.
 
-PET is learned from phantoms alone: the grains of real PET look like structure to a network that is
-shown them as the truth. Ultrasound has a small share for the same reason.
+PET is learned from drawn objects alone: the grains of real PET look like structure to a network that is
+shown them as the truth. Real ultrasound has a small share for the same reason.
 """
+
+MADE = "made:"
+"""Before the kind of objects that were scanned beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +44,11 @@ class Reference:
     volume : bool
         True when slices are neighbours.
     kind : str
-        Modality, or the style of a phantom: decides which laws of noise it may get.
+        Modality, or the style of a phantom: decides which laws of noise it may get. That of objects that
+        were scanned beforehand begins with `MADE`; their voxels have the shape (2 + n, z, y, x): clean,
+        level, noisy.
+    descriptor : tuple of float
+        Of the noise of objects that were scanned beforehand.
     sectors : ndarray of float16, shape (z, sectors, rows, columns), optional
         How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
     """
@@ -49,6 +59,12 @@ class Reference:
     volume: bool
     kind: str = ""
     sectors: npt.NDArray[np.float16] | None = None
+    descriptor: tuple[float, ...] = (0.0,) * DESCRIPTOR_SIZE
+
+    @property
+    def made(self) -> bool:
+        """Whether it was scanned beforehand."""
+        return self.kind.startswith(MADE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,140 +82,156 @@ class Crops:
         Which noise is to be added, see `quell.training.laws.Law`.
     sectors : ndarray of float32, shape (n, sectors, rows, columns)
         Variance maps of crops with streaks, on a coarse grid; ones elsewhere.
+    kind : ndarray of float32, shape (n, kinds)
+        What the image is said to show, see `quell.inference.kinds.one_hot`.
+    noisy : ndarray of float32, shape (n, SLICES, size, size)
+        Where the law is ``MADE``; elsewhere as `clean`.
+    level : ndarray of float32, shape (n, size, size)
+        Of the middle slice, where the law is ``MADE``; ones elsewhere.
+    descriptor : ndarray of float32, shape (n, DESCRIPTOR_SIZE)
+        Where the law is ``MADE``.
     """
 
     clean: FloatArray
     noise: FloatArray
-    alone: np.ndarray
+    alone: npt.NDArray[np.bool_]
     law: npt.NDArray[np.int64]
     sectors: FloatArray
+    kind: FloatArray
+    noisy: FloatArray
+    level: FloatArray
+    descriptor: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class _Crop:
-    """One of `Crops`."""
+_Crop: TypeAlias = "dict[str, Any]"
+"""One of `Crops`, by its columns."""
 
-    clean: FloatArray
-    noise: float
-    alone: bool
-    law: Law
-    sectors: FloatArray
-
-
-class PhantomPool:
-    """An ever-changing pool of phantoms, each drawn when it is first asked for.
-
-    What is in it depends on the seed and on how far the run is, not on how it came there: a run that
-    stopped goes on with the same phantoms.
-
-    Parameters
-    ----------
-    seed : int
-    size : int
-    renew : int
-        One phantom is replaced, in turn, in every so many draws.
-    """
-
-    def __init__(self, seed: int, size: int, renew: int) -> None:
-        self._seed, self._size, self._renew = seed, size, renew
-        self._drawn: dict[int, tuple[int, Reference]] = {}
-
-    def __len__(self) -> int:
-        return self._size
-
-    def get(self, place: int, draws: int) -> Reference:
-        """Return the phantom at a place of the pool after a number of draws."""
-        renewals = draws // self._renew
-        turns = -(-max(renewals - place, 0) // self._size)
-        if self._drawn.get(place, (-1,))[0] != turns:
-            rng = np.random.default_rng([self._seed, place, turns])
-            style = random_style(rng)
-            voxels = random_anatomy(rng, (SLICES, 256, 256), style)
-            sectors = sector_maps(1000 * voxels, rng.uniform(0.8, 2.0)) if style == "body" else None
-            self._drawn[place] = turns, Reference(voxels, 1.0, 0.0, True, style, sectors)
-        return self._drawn[place][1]
+_COLUMNS: dict[str, npt.DTypeLike] = {
+    "clean": np.float32,
+    "noise": np.float32,
+    "alone": np.bool_,
+    "law": np.int64,
+    "sectors": np.float32,
+    "kind": np.float32,
+    "noisy": np.float32,
+    "level": np.float32,
+    "descriptor": np.float32,
+}
 
 
 class CropSampler:
-    """Draw batches of crops from packed references and from an ever-changing pool of phantoms.
+    """Draw batches of crops from packed references.
+
+    What is in a batch depends on the seed and on its number alone: a run that stopped goes on with the same,
+    and several processes can draw side by side.
 
     Parameters
     ----------
     pack : Path
-        Folder written by ``python -m quell.training.pack``.
-    rng : Generator
-    phantoms : int
-        Size of the pool; one of them is replaced in every `renew` draws.
-
-    Attributes
-    ----------
-    draws : int
-        Batches drawn so far; to be set, with the state of `rng`, by a run that goes on.
+        Folder with an ``index.json``, as ``quell train release`` makes it.
+    seed : int
     """
 
-    def __init__(self, pack: Path, rng: np.random.Generator, phantoms: int = 400, renew: int = 20) -> None:
-        self._rng = rng
-        self.draws = 0
-        self._phantoms = PhantomPool(int(rng.integers(2**32)), phantoms, renew)
+    def __init__(self, pack: Path, seed: int) -> None:
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
         self._references: dict[str, list[Reference]] = {}
         for entry in json.loads((pack / "index.json").read_text()):
-            if entry["split"] != "train":
-                continue
-            voxels = np.load(pack / entry["file"], mmap_mode="r")
-            kind, file = entry["modality"], entry.get("sectors")
-            sectors = np.load(pack / file, mmap_mode="r") if file else None
-            reference = Reference(voxels, entry["contrast"], entry["noise"], entry["volume"], kind, sectors)
-            self._references.setdefault(entry["modality"], []).append(reference)
+            if entry["split"] == "train":
+                self._add(pack, entry)
         # A reference counts by the root of its size, so that one long series does not drown the rest.
         self._weights = {
             kind: np.sqrt([r.voxels.size for r in rs]) / np.sqrt([r.voxels.size for r in rs]).sum()
             for kind, rs in self._references.items()
         }
-        self._kinds = [k for k in SHARES if k in self._references or k == "phantom"]
-        shares = np.array([SHARES[k] for k in self._kinds])
-        self._shares = shares / shares.sum()
+        shares = SHARES | {MADE + kind: share for kind, share in MADE_SHARES.items()}
+        self._kinds = [kind for kind in shares if kind in self._references]
+        chosen = np.array([shares[k] for k in self._kinds])
+        self._shares = chosen / chosen.sum()
 
-    def draw(self, count: int, size: int) -> Crops:
-        """Return `count` crops of `size` x `size` pixels."""
-        self.draws += 1
+    def draw(self, number: int, count: int, size: int) -> Crops:
+        """Return batch `number`: `count` crops of `size` x `size` pixels."""
+        self._rng = np.random.default_rng([self._seed, number])
         crops = [self._one(size) for _ in range(count)]
-        return Crops(
-            np.stack([c.clean for c in crops]),
-            np.array([c.noise for c in crops], dtype=np.float32),
-            np.array([c.alone for c in crops]),
-            np.array([c.law for c in crops], dtype=np.int64),
-            np.stack([c.sectors for c in crops]),
-        )
+        columns = {
+            name: np.stack([np.asarray(one[name], dtype) for one in crops])
+            for name, dtype in _COLUMNS.items()
+        }
+        return Crops(**columns)
+
+    def _add(self, pack: Path, entry: dict[str, Any]) -> None:
+        voxels = np.load(pack / entry["file"], mmap_mode="r")
+        kind = (MADE if entry.get("made") else "") + entry["modality"]
+        sectors = np.load(pack / entry["sectors"], mmap_mode="r") if entry.get("sectors") else None
+        told = tuple(entry.get("descriptor", Reference.descriptor))
+        held = (voxels, entry["contrast"], entry["noise"], entry["volume"], kind, sectors, told)
+        group = "phantom" if entry.get("phantom") else kind
+        self._references.setdefault(group, []).append(Reference(*held))
 
     def _reference(self) -> Reference:
         kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
-        if kind == "phantom":
-            return self._phantoms.get(int(self._rng.integers(len(self._phantoms))), self.draws)
         pool = self._references[kind]
         return pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
 
     def _one(self, size: int) -> _Crop:
         reference = self._reference()
+        if reference.made:
+            return self._made(reference, size)
         law = draw_law(self._rng, reference.kind, reference.sectors is not None)
-        _, rows, columns = reference.voxels.shape
+        rows, columns = reference.voxels.shape[-2:]
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
         factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1
-        stack, alone, place = self._neighbours(reference, factor * size)
-        clean = stack.reshape(SLICES, size, factor, size, factor).mean(axis=(2, 4))
-        sectors = crop_sectors(
-            reference.sectors if law is Law.STREAKS else None, place, reference.voxels.shape
-        )
+        index, alone, place = self._place(reference, factor * size)
+        stack = _cut(reference.voxels, index, place)
+        clean = _halved(stack) if factor == 2 else stack
+        maps = reference.sectors if law is Law.STREAKS else None
+        sectors = crop_sectors(maps, place, reference.voxels.shape)
         flips = self._rng.random(5) < 0.5
         # Counts and echoes have a floor: upside down they obey no law.
         flips[4] &= law in (Law.GENERAL, Law.STREAKS)
         clean = _turned(clean / np.float32(reference.contrast), flips)
-        own = reference.noise / reference.contrast * (0.6 if factor == 2 else 1.0)
-        return _Crop(
-            np.ascontiguousarray(clean, dtype=np.float32), own, alone, law, turned_sectors(sectors, flips)
-        )
+        return {
+            "clean": clean,
+            "noise": reference.noise / reference.contrast * (0.6 if factor == 2 else 1.0),
+            "alone": alone,
+            "law": law,
+            "sectors": turned_sectors(sectors, flips),
+            "kind": one_hot(draw_kind(self._rng, reference.kind, law)),
+            "noisy": clean,
+            "level": np.ones((size, size)),
+            "descriptor": reference.descriptor,
+        }
 
-    def _neighbours(self, reference: Reference, size: int) -> tuple[FloatArray, bool, Place]:
-        depth, rows, columns = reference.voxels.shape
+    def _made(self, reference: Reference, size: int) -> _Crop:
+        """Return a crop of an object that was scanned beforehand, which keeps its noise and its sign."""
+        index, alone, place = self._place(reference, size)
+        clean, level, *noisy = reference.voxels
+        chosen = noisy[int(self._rng.integers(len(noisy)))]
+        flips = self._rng.random(5) < 0.5
+        flips[4] = False
+        parts = [
+            _turned(_cut(one, index, place) / np.float32(reference.contrast), flips)
+            for one in (clean, chosen, level)
+        ]
+        told = np.array(reference.descriptor)
+        # The last number says along which axis there is more power.
+        told[-1] *= -1 if flips[3] else 1
+        kind = reference.kind.removeprefix(MADE)
+        return {
+            "clean": parts[0],
+            "noise": 0.0,
+            "alone": alone,
+            "law": Law.MADE,
+            "sectors": crop_sectors(None, place, reference.voxels.shape[1:]),
+            "kind": one_hot("" if self._rng.random() < 0.125 else kind),
+            "noisy": parts[1],
+            "level": parts[2][SLICES // 2],
+            "descriptor": told,
+        }
+
+    def _place(self, reference: Reference, size: int) -> tuple[list[int], bool, Place]:
+        """Draw a place: the slices, whether they are one and the same, and the corner."""
+        depth, rows, columns = reference.voxels.shape[-3:]
         z = int(self._rng.integers(depth))
         alone = not reference.volume or self._rng.random() < 0.3
         reach = SLICES // 2
@@ -208,10 +240,22 @@ class CropSampler:
             index[0] = z
         y = int(self._rng.integers(max(rows - size, 0) + 1))
         x = int(self._rng.integers(max(columns - size, 0) + 1))
-        stack = np.stack([reference.voxels[i, y : y + size, x : x + size] for i in index])
-        short = [(0, 0), (0, size - stack.shape[1]), (0, size - stack.shape[2])]
-        stack = np.pad(stack, short, mode="symmetric") if any(b for _, b in short) else stack
-        return stack, alone, Place(z, y, x, size)
+        return index, alone, Place(z, y, x, size)
+
+
+def _cut(voxels: FloatArray, index: list[int], place: Place) -> FloatArray:
+    """Return slices of a square, mirrored where the reference is smaller than it."""
+    size = place.size
+    rows, columns = slice(place.y, place.y + size), slice(place.x, place.x + size)
+    stack = np.stack([voxels[i, rows, columns] for i in index])
+    short = [(0, 0), (0, size - stack.shape[1]), (0, size - stack.shape[2])]
+    return np.pad(stack, short, mode="symmetric") if any(b for _, b in short) else stack
+
+
+def _halved(stack: FloatArray) -> FloatArray:
+    """Average two by two pixels."""
+    rows: FloatArray = stack[:, ::2] + stack[:, 1::2]
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) / np.float32(4)
 
 
 def _turned(stack: FloatArray, flips: npt.NDArray[np.bool_]) -> FloatArray:

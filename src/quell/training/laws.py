@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from quell.inference.kinds import KINDS
 from quell.noise.on_the_fly import log_speckle, log_speckle_power, proportional, rician, rician_moments
 from quell.noise.spectrum import colour
 
@@ -28,6 +29,8 @@ class Law(IntEnum):
     """Iterative reconstruction of PET and SPECT: log-normal, proportional to the activity."""
     SPECKLE = 5
     """Ultrasound after log compression."""
+    MADE = 6
+    """Scanned beforehand, see `quell.training.made`."""
 
 
 _SHARES: dict[str, dict[Law, float]] = {
@@ -36,9 +39,49 @@ _SHARES: dict[str, dict[Law, float]] = {
     "MR": {Law.RICIAN: 0.4},
     "brain": {Law.RICIAN: 0.3},
     "counts": {Law.COUNTS: 0.4, Law.ACTIVITY: 0.4},
-    "ultrasound": {Law.SPECKLE: 0.6},
+    "ultrasound": {Law.SPECKLE: 0.8},
 }
 """How often a kind of reference gets a law of its own; otherwise it gets the general one."""
+
+_SHOWN = {
+    "body": "CT",
+    "brain": "MR",
+    "ultrasound": "US",
+    "radiograph": "XR",
+}
+"""What phantoms of one style pass for, where the law leaves it open."""
+
+_BY_LAW = {
+    Law.STREAKS: ("CT",),
+    Law.RICIAN: ("MR",),
+    Law.COUNTS: ("NM",),
+    Law.ACTIVITY: ("PT", "SPECT"),
+    Law.SPECKLE: ("US",),
+}
+
+
+def draw_kind(rng: np.random.Generator, reference: str, law: Law) -> str:
+    """Draw what a crop is said to show, one of `quell.inference.kinds.KINDS`, or nothing.
+
+    In one crop of eight nothing is said, as with a file that does not name its modality.
+
+    Parameters
+    ----------
+    rng : Generator
+    reference : str
+        Modality, or the style of a phantom.
+    law : Law
+    """
+    if rng.random() < 0.125:
+        return ""
+    possible = _BY_LAW.get(law, ())
+    if possible:
+        return str(rng.choice(possible))
+    if reference == "counts":
+        return str(rng.choice(("PT", "SPECT", "NM")))
+    if reference in KINDS:
+        return reference
+    return _SHOWN.get(reference) or str(rng.choice(KINDS))
 
 
 def draw_law(rng: np.random.Generator, kind: str, has_sectors: bool) -> Law:
@@ -86,6 +129,13 @@ def by_law(law: Law, clean: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tenso
     return noisy + low, mean + low, level, power
 
 
+def around(image: Tensor) -> Tensor:
+    """Return the mean over seven by seven pixels, shape (n, c, y, x)."""
+    padded = functional.pad(image, (3, 3, 3, 3), mode="replicate")
+    # One direction after the other costs a quarter of both at once.
+    return functional.avg_pool2d(functional.avg_pool2d(padded, (7, 1), stride=1), (1, 7), stride=1)
+
+
 def _unit(clean: Tensor, power: Tensor) -> Tensor:
     noise: Tensor = colour(torch.randn_like(clean), power)
     return noise
@@ -108,10 +158,10 @@ def _counts(signal: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, Tenso
 
 def _activity(signal: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     base = signal + 0.02 * signal.amax(dim=(1, 2, 3), keepdim=True) + 1e-3
-    around = functional.avg_pool2d(functional.pad(base, (3, 3, 3, 3), mode="replicate"), 7, stride=1)
-    share = (sigma / around.mean(dim=(1, 2, 3), keepdim=True)).clamp(max=0.6)
-    noise = proportional(around, share, _unit(signal, power)) - around
-    return signal + noise, signal, share * around, power
+    activity = around(base)
+    share = (sigma / activity.mean(dim=(1, 2, 3), keepdim=True)).clamp(max=0.6)
+    noise = proportional(activity, share, _unit(signal, power)) - activity
+    return signal + noise, signal, share * activity, power
 
 
 def _speckle(signal: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

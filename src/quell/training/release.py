@@ -1,4 +1,7 @@
-"""Turn a training run into a model that ships: ONNX for running, safetensors for training on, a card."""
+"""Turn a training run into a model that ships: ONNX for running, safetensors for training on, a card.
+
+``python -m quell.training.release RUN --tag fast --version 2.0.0`` puts it among the models of the package.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from quell.errors import ModelError
+from quell.inference.kinds import KINDS
 from quell.models.card import ModelCard, TrainingData
 from quell.models.registry import CARD, WEIGHTS, read_card, weights_hash
 from quell.noise.spectrum import DESCRIPTOR_SIZE
@@ -25,7 +29,7 @@ HALO = 96
 DESCRIPTION = Path(__file__).parent / "universal_card.json"
 
 
-def release(run: Path, tag: str, version: str, weights: Path = WEIGHTS) -> Path:
+def release(run: Path, tag: str, version: str, folder: Path) -> Path:
     """Export the averaged weights of a run.
 
     Parameters
@@ -34,8 +38,8 @@ def release(run: Path, tag: str, version: str, weights: Path = WEIGHTS) -> Path:
         Folder of the run.
     tag, version : str
         Of the model; its name is ``universal``.
-    weights : Path
-        Folder of all models; that of this model is made in it.
+    folder : Path
+        Gets the model; made if absent.
 
     Returns
     -------
@@ -43,9 +47,8 @@ def release(run: Path, tag: str, version: str, weights: Path = WEIGHTS) -> Path:
         The card that was written.
     """
     state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
-    pair = Pair()
+    pair = Pair(state["options"].get("tier", "fast"))
     pair.load_state_dict(state["average"])
-    folder = weights / f"universal.{tag}"
     folder.mkdir(parents=True, exist_ok=True)
     export(pair, folder)
     save_file({k: v.contiguous() for k, v in state["average"].items()}, folder / "weights.safetensors")
@@ -58,10 +61,11 @@ def export(pair: Pair, folder: Path) -> None:
     """Write ``denoiser.onnx`` and ``estimator.onnx`` for images of any size."""
     pair = pair.eval().float()
     slices = pair.denoiser.config["slices"]
-    stack, spectrum = torch.zeros(1, slices, 128, 128), torch.zeros(1, DESCRIPTOR_SIZE)
-    _export(pair.denoiser, (stack, spectrum), ["normalised", "spectrum"], ["noise"], folder / "denoiser.onnx")
+    stack, kind = torch.zeros(1, slices, 128, 128), torch.zeros(1, len(KINDS))
+    told = torch.zeros(1, DESCRIPTOR_SIZE + len(KINDS))
+    _export(pair.denoiser, (stack, told), ["normalised", "condition"], ["noise"], folder / "denoiser.onnx")
     outputs = ["log_level", "descriptor"]
-    _export(pair.estimator, (stack[:, :1],), ["scaled"], outputs, folder / "estimator.onnx")
+    _export(pair.estimator, (stack[:, :1], kind), ["scaled", "kind"], outputs, folder / "estimator.onnx")
 
 
 def _export(
@@ -99,7 +103,8 @@ def kmac_per_pixel(pair: Pair, side: int = 256) -> float:
     hooks = [m.register_forward_hook(count) for m in pair.denoiser.modules() if isinstance(m, kinds)]
     with torch.no_grad():
         pair.denoiser(
-            torch.zeros(1, pair.denoiser.config["slices"], side, side), torch.zeros(1, DESCRIPTOR_SIZE)
+            torch.zeros(1, pair.denoiser.config["slices"], side, side),
+            torch.zeros(1, DESCRIPTOR_SIZE + len(KINDS)),
         )
     for hook in hooks:
         hook.remove()
@@ -130,6 +135,7 @@ def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any
         kmac_per_pixel=round(kmac_per_pixel(pair), 2),
         parameters=sum(p.numel() for p in pair.parameters()),
         slices=pair.denoiser.config["slices"],
+        kinds=KINDS,
         multiple=2 ** len(pair.denoiser.widths),
         halo=HALO,
         files=files,
@@ -215,7 +221,8 @@ def main() -> None:
     if arguments.metrics:
         add_metrics(WEIGHTS / f"universal.{arguments.tag}" / CARD, arguments.metrics)
     elif arguments.run:
-        print(release(arguments.run, arguments.tag, arguments.version))
+        folder = WEIGHTS / f"universal.{arguments.tag}"
+        print(release(arguments.run, arguments.tag, arguments.version, folder))
     else:
         parser.error("name the folder of a run, or --metrics")
 

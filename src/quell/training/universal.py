@@ -1,55 +1,71 @@
-"""Train the universal denoiser and its noise estimator together.
-
-``python -m quell.training.universal PACK -o RUN --minutes 120`` writes checkpoints from which the
-same command goes on; ``python -m quell.training.release RUN`` makes the model that ships.
-"""
+"""Train the universal denoiser and its noise estimator together; ``quell train release`` is the command."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from quell.inference.normalise import difference_scale, level_from_log, local_mean
 from quell.networks.noise_estimator import BLOCK, NoiseEstimator
 from quell.networks.universal_unet import UniversalUNet
 from quell.noise.grid import block_mean
-from quell.training.corruption import Corrupted, corrupt
+from quell.training.corruption import Corrupted, Scanned, corrupt
 from quell.training.crops import Crops, CropSampler
+from quell.training.widening import widened
 
 CHECKPOINT = "checkpoint.pt"
+
+Line: TypeAlias = dict[str, float]
+Told: TypeAlias = Callable[[Line], None]
+
+WIDTHS = {"fast": (16, 32, 64), "standard": (24, 48, 96)}
+"""Channels of the denoiser of each tier, about 9 and 20 thousand multiplications per pixel."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What a run is made of; stored with every checkpoint."""
 
-    minutes: float = 120.0
-    crops: int = 0
+    crops: int = 3_000_000
     batch: int = 16
     size: int = 96
     rate: float = 2e-3
     seed: int = 0
     told: float = 0.15
+    tier: str = "fast"
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+        return max(1, self.crops // self.batch)
 
 
 class Pair(nn.Module):
-    """The estimator and the denoiser as one set of weights."""
+    """The estimator and the denoiser as one set of weights.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tier : str
+        One of `WIDTHS`.
+    """
+
+    def __init__(self, tier: str = "fast") -> None:
         super().__init__()
         self.estimator = NoiseEstimator()
         # Channels last runs about twice as fast on a CPU.
-        self.denoiser = UniversalUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.denoiser = UniversalUNet(widths=WIDTHS[tier]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, batch: Corrupted, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the noise of the middle slice, the log level and the descriptor.
@@ -63,10 +79,11 @@ class Pair(nn.Module):
         middle = batch.noisy.shape[1] // 2
         centre = batch.noisy[:, middle : middle + 1]
         scale = difference_scale(centre) + 1e-8
-        log_level, descriptor = self.estimator(centre / scale)
+        log_level, descriptor = self.estimator(centre / scale, batch.kind)
         log_level = log_level + scale.log()
         level = torch.where(told[:, :, None, None], batch.level, level_from_log(log_level.detach(), BLOCK))
-        condition = torch.where(told, batch.descriptor, descriptor.detach())
+        spectrum = torch.where(told, batch.descriptor, descriptor.detach())
+        condition = torch.cat((spectrum, batch.kind), dim=1)
         with torch.autocast(centre.device.type, torch.bfloat16):
             normalised = self.denoiser((batch.noisy - local_mean(centre)) / level, condition)
         return level * normalised.float(), log_level, descriptor
@@ -82,11 +99,24 @@ def losses(
     """
     middle = batch.noisy.shape[1] // 2
     true = batch.noisy[:, middle : middle + 1] - batch.clean
-    error = (noise - true) / batch.level * batch.valid
-    image = (error.square() + 0.25).sqrt().mean() - 0.5
-    inside = block_mean(batch.valid, BLOCK) > 0.99
+    error = (noise - true) / batch.level
+    image = (batch.weight * ((error.square() + 0.25).sqrt() - 0.5)).mean()
+    inside = block_mean((batch.weight > 0).to(true), BLOCK) > 0.99
     wrong = (log_level - block_mean(batch.level.log(), BLOCK)).abs() * inside
     return image, wrong.sum() / inside.sum().clamp(min=1), (descriptor - batch.descriptor).abs().mean()
+
+
+class _Batches(Dataset[Crops]):
+    """Batches of crops by their number, for loaders that draw side by side."""
+
+    def __init__(self, pack: Path, options: Options) -> None:
+        self._sampler, self._options = CropSampler(pack, options.seed), options
+
+    def __len__(self) -> int:
+        return self._options.steps
+
+    def __getitem__(self, number: int) -> Crops:
+        return self._sampler.draw(number, self._options.batch, self._options.size)
 
 
 class Run:
@@ -99,6 +129,8 @@ class Run:
     device : torch.device
     start : Path, optional
         Weights to begin with (``weights.safetensors`` of a model that ships); drawn anew if not given.
+    workers : int
+        Processes that draw crops; 0 for this one.
     """
 
     def __init__(
@@ -108,13 +140,13 @@ class Run:
         options: Options,
         device: torch.device,
         start: Path | None = None,
+        workers: int = 0,
     ) -> None:
-        self.folder, self.options, self.device = folder, options, device
-        self.rng = np.random.default_rng(options.seed)
+        self.folder, self.options, self.device, self.workers = folder, options, device, workers
         torch.manual_seed(options.seed)
-        self.sampler = CropSampler(pack, self.rng)
-        self.pair = Pair().to(device)
-        self.average = Pair().to(device).requires_grad_(False)
+        self.batches = _Batches(pack, options)
+        self.pair = Pair(options.tier).to(device)
+        self.average = Pair(options.tier).to(device).requires_grad_(False)
         self.average.load_state_dict(self.pair.state_dict())
         self.optimiser = torch.optim.Adam(self.pair.parameters(), lr=options.rate, betas=(0.9, 0.99))
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
@@ -126,37 +158,63 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, by crops where a number was given, by time otherwise."""
-        if self.options.crops:
-            return self.step * self.options.batch / self.options.crops
-        return self.seconds / (60 * self.options.minutes)
+        """Share of the run that is done."""
+        return self.step / self.options.steps
 
     def start_from(self, weights: Path) -> None:
         """Begin with the weights of a model instead of random ones."""
-        state = load_file(weights)
+        state = widened(load_file(weights), self.pair.state_dict())
         self.pair.load_state_dict(state)
         self.average.load_state_dict(state)
 
-    def train(self) -> None:
-        """Go on until the run is done, with a checkpoint every three minutes."""
-        saved = report = time.monotonic()
+    def train(self, minutes: float = math.inf, told: Told = lambda line: None) -> bool:
+        """Go on until the run is done, or for so many minutes, with a checkpoint every three.
+
+        Parameters
+        ----------
+        minutes : float
+        told : callable
+            Given a line of the log, as a dict, twice a minute.
+
+        Returns
+        -------
+        bool
+            Whether it is done.
+        """
+        begun = saved = report = time.monotonic()
         totals: list[tuple[float, ...]] = []
-        while self.progress < 1:
-            wall, cpu = time.monotonic(), time.process_time()
-            totals.append(self._one_step())
-            now = time.monotonic()
-            self.seconds += now - wall
-            self.cpu_seconds += time.process_time() - cpu
-            if now - report > 30:
-                self._report(np.mean(totals, axis=0))
+        wall, cpu = begun, time.process_time()
+        for crops in self._loader():
+            totals.append(self.advance(crops))
+            now, used = time.monotonic(), time.process_time()
+            self.seconds, self.cpu_seconds = self.seconds + now - wall, self.cpu_seconds + used - cpu
+            wall, cpu = now, used
+            if now - report > 30 or self.step == self.options.steps:
+                told(self._report(np.mean(totals, axis=0)))
                 totals, report = [], now
+            if now - begun > 60 * minutes:
+                break
             if now - saved > 180:
                 self._save()
                 saved = now
         self._save()
+        return self.step >= self.options.steps
 
-    def _one_step(self) -> tuple[float, ...]:
-        batch = self._batch(self.sampler.draw(self.options.batch, self.options.size))
+    def _loader(self) -> DataLoader[Crops]:
+        numbers = range(self.step, self.options.steps)
+        more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
+        return DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.workers,
+            collate_fn=_as_drawn,
+            **more,
+        )
+
+    def advance(self, crops: Crops) -> tuple[float, ...]:
+        """Take one step; return the errors of the image, of the level and of the spectrum."""
+        batch = self.corrupted(crops)
         told = torch.rand(self.options.batch, 1, device=self.device) < self.options.told
         image, level, spectrum = losses(batch, *self.pair(batch, told))
         for group in self.optimiser.param_groups:
@@ -169,12 +227,21 @@ class Run:
         self._update_average()
         return image.item(), level.item(), spectrum.item()
 
-    def _batch(self, crops: Crops) -> Corrupted:
+    def corrupted(self, crops: Crops) -> Corrupted:
+        """Add noise of levels drawn from the seed and the number of the step."""
+        rng = np.random.default_rng([self.options.seed, 1, self.step])
         lowest = np.maximum(2 * crops.noise, 0.005)
         highest = np.maximum(0.22, 1.5 * lowest)
-        sigma = lowest * (highest / lowest) ** self.rng.random(len(lowest))
-        arrays = (crops.clean, crops.noise, sigma.astype(np.float32), crops.alone, crops.law, crops.sectors)
-        return corrupt(*(torch.from_numpy(array).to(self.device) for array in arrays))
+        sigma = (lowest * (highest / lowest) ** rng.random(len(lowest))).astype(np.float32)
+
+        def here(array: npt.NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+        scanned = Scanned(here(crops.noisy), here(crops.level[:, None]), here(crops.descriptor))
+        return corrupt(
+            *(here(crops.clean), here(crops.noise), here(sigma), here(crops.alone), here(crops.law)),
+            *(here(crops.sectors), here(crops.kind), scanned),
+        )
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
@@ -189,8 +256,8 @@ class Run:
             for mine, now in zip(self.average.parameters(), self.pair.parameters(), strict=True):
                 mine.lerp_(now, 1 - keep)
 
-    def _report(self, mean: Any) -> None:
-        line = {
+    def _report(self, mean: Any) -> Line:
+        line: Line = {
             "step": self.step,
             "crops": self.step * self.options.batch,
             "minutes": round(self.seconds / 60, 2),
@@ -201,6 +268,7 @@ class Run:
         }
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        return line
 
     def _save(self) -> None:
         state = {
@@ -209,7 +277,8 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "progress": (self.step, self.seconds, self.cpu_seconds),
             "options": vars(self.options),
-            "rng": (self.rng.bit_generator.state, torch.get_rng_state()),
+            "rng": torch.get_rng_state(),
+            "device_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
         part = self.folder / (CHECKPOINT + ".part")
         torch.save(state, part)
@@ -221,35 +290,11 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.cpu_seconds = state["progress"]
-        generator, torch_state = state["rng"]
-        self.rng.bit_generator.state = generator
-        self.sampler.draws = self.step
-        torch.set_rng_state(torch_state.cpu())
+        torch.set_rng_state(state["rng"].cpu())
+        if self.device.type == "cuda" and state["device_rng"] is not None:
+            torch.cuda.set_rng_state(state["device_rng"].cpu())
 
 
-def main() -> None:
-    """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pack", type=Path, help="folder written by quell.training.pack")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=Options.minutes, help="length of the schedule")
-    parser.add_argument("--crops", type=int, default=0, help="length of the schedule in crops, instead")
-    parser.add_argument("--batch", type=int, default=Options.batch)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=Options.rate, help="highest learning rate")
-    parser.add_argument("--start", type=Path, help="weights.safetensors to begin with")
-    parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    options = Options(
-        minutes=arguments.minutes,
-        crops=arguments.crops,
-        batch=arguments.batch,
-        rate=arguments.rate,
-        seed=arguments.seed,
-    )
-    device = torch.device(arguments.device)
-    Run(arguments.pack, arguments.out, options, device, arguments.start).train()
-
-
-if __name__ == "__main__":
-    main()
+def _as_drawn(crops: Crops) -> Crops:
+    """Keep a batch as it is: its arrays become tensors where they are used."""
+    return crops

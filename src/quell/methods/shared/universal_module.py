@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from quell.errors import ModelError
+from quell.inference.kinds import one_hot
 from quell.inference.normalise import MEAN_BLOCK, difference_scale, level_from_log, local_mean
 from quell.models.registry import WEIGHTS, find_card
 from quell.networks.noise_estimator import BLOCK, NoiseEstimator
-from quell.networks.universal_unet import UniversalUNet
+from quell.networks.universal_unet import UniversalUNet, denoiser_widths
 
 MULTIPLE = MEAN_BLOCK
 """Rows and columns must be a multiple of this."""
@@ -23,19 +25,30 @@ class UniversalModule(nn.Module):
     """Estimate the noise, normalise by it, denoise the middle slice, undo the normalisation.
 
     The estimator is not trained any more: its errors are known only where the true noise is.
+
+    Parameters
+    ----------
+    kind : str
+        What its images show, one of `quell.inference.kinds.KINDS`; nothing if that is open.
+    widths : sequence of int
+        Of the denoiser.
     """
 
-    def __init__(self) -> None:
+    kind: Tensor
+
+    def __init__(self, kind: str = "", widths: Sequence[int] = (16, 32, 64)) -> None:
         super().__init__()
         self.estimator = NoiseEstimator().requires_grad_(False)
-        self.denoiser = UniversalUNet()
+        self.denoiser = UniversalUNet(widths=widths)
+        self.register_buffer("kind", torch.from_numpy(one_hot(kind))[None], persistent=False)
         self.slices: int = self.denoiser.stem.in_channels
 
     def forward(self, stack: Tensor) -> Tensor:
         """Return the denoised middle slice, shape (n, 1, y, x), of a stack (n, slices, y, x)."""
         image = self._middle(stack)
         level, descriptor = self._noise(image)
-        noise: Tensor = self.denoiser((stack - local_mean(image)) / level, descriptor)
+        condition = torch.cat((descriptor, self._kind(image)), dim=1)
+        noise: Tensor = self.denoiser((stack - local_mean(image)) / level, condition)
         return image - level * noise
 
     @torch.no_grad()
@@ -50,18 +63,23 @@ class UniversalModule(nn.Module):
 
     def _noise(self, image: Tensor) -> tuple[Tensor, Tensor]:
         scale = difference_scale(image) + 1e-8
-        log_level, descriptor = self.estimator(image / scale)
+        log_level, descriptor = self.estimator(image / scale, self._kind(image))
         level: Tensor = level_from_log(log_level + scale.log(), BLOCK)
         return level, descriptor
 
+    def _kind(self, image: Tensor) -> Tensor:
+        return self.kind.expand(image.shape[0], -1)
 
-def load_universal(identifier: str) -> UniversalModule:
+
+def load_universal(identifier: str, kind: str = "") -> UniversalModule:
     """Return a universal model that ships, with its weights.
 
     Parameters
     ----------
     identifier : str
         ``name.tag``.
+    kind : str
+        What its images will show, one of `quell.inference.kinds.KINDS`; nothing if that is open.
 
     Raises
     ------
@@ -75,9 +93,10 @@ def load_universal(identifier: str) -> UniversalModule:
     file: Path = WEIGHTS / card.identifier / FILE
     if card.method != "universal" or not file.is_file():
         raise ModelError(f"{identifier} ships without weights to train on ({FILE})")
-    module = UniversalModule()
     try:
-        module.load_state_dict(load_file(file))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        weights = load_file(file)
+        module = UniversalModule(kind, denoiser_widths(weights))
+        module.load_state_dict(weights)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{file}: {' '.join(str(error).split())}") from error
     return module

@@ -128,7 +128,7 @@ def scan_image(
     image = usable(image)
     if image.modality in _AS_OBJECT:
         cut = taken(image.with_voxels(np.maximum(image.voxels, 0)), kept)
-        return _of_object(cut, _scanner_for(image), doses, realisations, seed)
+        return scan_truth(cut, _scanner_for(image), doses, realisations, seed)
     model: Any = noise_model(image)
     if isinstance(model, PlanarNoise) or is_projection(image):
         return _thinned(taken(image, kept), doses, realisations, seed)
@@ -166,7 +166,7 @@ def scan_object(made: TestObject, doses: Sequence[float], realisations: int, see
         Noisy images of each dose; all are independent of each other.
     seed : tuple of int
     """
-    return _of_object(made.truth, scanner_of(made), doses, realisations, seed)
+    return scan_truth(made.truth, scanner_of(made), doses, realisations, seed)
 
 
 def given_roles(noisy: Image, clean: Image | None, second: Image | None) -> Roles:
@@ -220,9 +220,10 @@ def _streams(seed: tuple[int, ...], doses: Sequence[float], realisations: int) -
     ]
 
 
-def _of_object(
+def scan_truth(
     truth: Image, scanner: NoiseModel, doses: Sequence[float], realisations: int, seed: tuple[int, ...]
 ) -> Roles:
+    """Make the roles of what lies before a scanner; as `scan_object`, with a scanner of one's own."""
     speckle = truth.modality is Modality.US
     full = FULL_LOOKS if speckle else FREE
     made = scanner.acquire(truth, full, np.random.default_rng([*seed, 0]))

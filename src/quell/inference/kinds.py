@@ -1,0 +1,25 @@
+"""What an image shows, as a network is told: which noise to expect, and which structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from quell.image import Image, Modality
+
+KINDS = ("CT", "MR", "PT", "SPECT", "NM", "US", "XR")
+"""In the order in which networks are told; ``"NM"`` is a planar scintigram."""
+
+
+def kind_of(image: Image) -> str:
+    """Return which of `KINDS` an image is, or nothing where its modality is not known."""
+    if image.modality is Modality.NM:
+        return "SPECT" if image.volume else "NM"
+    return image.modality.value if image.modality.value in KINDS else ""
+
+
+def one_hot(kind: str, kinds: Sequence[str] = KINDS) -> npt.NDArray[np.float32]:
+    """Return 1 at the place of a kind and 0 elsewhere, shape (kinds,); all 0 for an unknown one."""
+    return np.array([float(kind == one) for one in kinds], np.float32)
