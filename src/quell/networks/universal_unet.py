@@ -128,7 +128,7 @@ def denoiser_widths(weights: Mapping[str, Tensor], prefix: str = "denoiser.") ->
     prefix : str
         Before the names of the weights of the denoiser.
     """
-    found = []
+    found: list[int] = []
     while (name := f"{prefix}encoder.{len(found)}.0.first.weight") in weights:
         found.append(weights[name].shape[0])
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What training draws beforehand: procedural anatomy, and objects with the noise of a whole simulated scanner.
+"""What training draws beforehand: procedural anatomy, and objects with the noise of a whole scanner.
 
 What the laws of `quell.training.laws` leave out (grains of an iterative reconstruction, speckle of an
 aperture, k-space of an MR) is made once, by the models of `quell.noise`, and packed beside the references.

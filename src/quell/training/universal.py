@@ -295,6 +295,6 @@ class Run:
             torch.cuda.set_rng_state(state["device_rng"].cpu())
 
 
-def _as_drawn(crops: Crops) -> Crops:
+def _as_drawn(crops: Any) -> Any:
     """Keep a batch as it is: its arrays become tensors where they are used."""
     return crops
