@@ -251,7 +251,8 @@ def train(family: Family, entry: Entry, arguments: argparse.Namespace) -> Traine
 def _command(family: Family, entry: Entry, run: Path, arguments: argparse.Namespace) -> list[str]:
     words = [sys.executable, "-m", "quell", "train", entry.method, "-q", "-o", str(run)]
     words += ["--minutes", f"{arguments.minutes:g}", "--seed", str(arguments.seed)]
-    words += ["--precision", arguments.precision]
+    # Processor time, so that other work on the machine takes nothing from a method.
+    words += ["--precision", arguments.precision, "--set", "run.clock=processor"]
     words += ["--modality", family.modality.value.lower()]
     if family.real:
         words += ["--data", str(Path(family.name) / "data")]

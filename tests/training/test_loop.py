@@ -115,6 +115,13 @@ def test_the_clock_ends_it_where_minutes_are_given() -> None:
     assert told == sorted(told) and told[-1] == 1 and 1 < len(told) < 10**4
 
 
+def test_a_clock_of_its_own_counts_for_the_minutes() -> None:
+    ticks = iter(range(10**6))
+    one = loop(steps=10**6, minutes=1.0, clock=lambda: 6.0 * next(ticks))
+    # One reading at the beginning and one in every step, six seconds apart: ten steps are a minute.
+    assert [round(step.progress, 6) for step in one.run()] == pytest.approx([n / 10 for n in range(1, 11)])
+
+
 def test_the_next_batch_is_drawn_while_the_network_learns() -> None:
     class Slow:
         def draw(self, stage: Stage, seed: tuple[int, ...]) -> Any:

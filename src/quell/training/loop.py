@@ -76,6 +76,8 @@ class Loop:
         Ends the training by the clock in place of the steps.
     average : float
         See `quell.training.settings.RunSettings`.
+    clock : callable
+        Seconds from any beginning; those that count for `minutes`.
 
     Attributes
     ----------
@@ -94,8 +96,9 @@ class Loop:
         steps: int = 1,
         minutes: float | None = None,
         average: float = 0.999,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.method, self.pool, self.fabric = method, pool, fabric
+        self.method, self.pool, self.fabric, self._clock = method, pool, fabric, clock
         self.seed, self.length, self.minutes = seed, steps, minutes
         self.average = Average(method.networks, average)
         self.step, self.seconds = 0, 0.0
@@ -123,7 +126,7 @@ class Loop:
         TrainingStopped
             If a loss is no number.
         """
-        self._began = time.perf_counter() - self.seconds
+        self._began = self._clock() - self.seconds
         with closing(_Ahead(self._draw)) as batches:
             while self.progress < 1 and not self._stopping:
                 begun = time.perf_counter()
@@ -176,7 +179,7 @@ class Loop:
 
     def _agree(self, wrong: bool) -> bool:
         """Let all processes take the same clock and the same end; return whether any has a wrong loss."""
-        seconds = time.perf_counter() - self._began
+        seconds = self._clock() - self._began
         if self.fabric.world_size == 1:
             self.seconds = seconds
             return wrong

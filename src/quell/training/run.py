@@ -121,7 +121,9 @@ class Run:
         self.fabric, self.watch = fabric, watch
         method.setup(fabric)
         run = settings.run
-        self.loop = Loop(method, pool, fabric, run.seed, settings.method.steps, run.minutes, run.average)
+        clock = time.process_time if run.clock == "processor" else time.perf_counter
+        steps = settings.method.steps
+        self.loop = Loop(method, pool, fabric, run.seed, steps, run.minutes, run.average, clock)
         self.validator = Validator(cases, pool, run.validate_voxels, fabric)
         self.best: float | None = None
         self.figures: dict[str, float] = {}

@@ -28,6 +28,9 @@ class RunSettings(BaseModel):
         The same seed gives the same training on one processor.
     minutes
         Time limit; the schedule then follows the clock in place of the steps.
+    clock
+        What `minutes` are of: ``wall``, or ``processor``, the time that all threads of the process compute,
+        which makes runs on a busy machine comparable.
     devices
         Processes, or GPUs, that train side by side, each with its own batch.
     accelerator
@@ -49,6 +52,7 @@ class RunSettings(BaseModel):
 
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, gt=0)
+    clock: Literal["wall", "processor"] = "wall"
     devices: int = Field(1, ge=1)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32", "bf16"] = "32"
