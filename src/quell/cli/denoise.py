@@ -70,7 +70,12 @@ Model = Annotated[
     ),
 ]
 Strength = Annotated[
-    float, typer.Option(metavar="0..1", help="Share of the estimated noise that is taken away.")
+    float | None,
+    typer.Option(
+        metavar="0..1",
+        help="Share of the estimated noise that is taken away. [default: the model's, by modality]",
+        show_default=False,
+    ),
 ]
 Sigma = Annotated[
     str,
@@ -150,7 +155,7 @@ def denoise(
     config: Config = None,
     changes: Set = None,
     prior: PriorOption = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     sigma: Sigma = "auto",
     noise_map: NoiseMap = False,
     residual: Residual = False,
@@ -231,9 +236,9 @@ def one_study(argument: Path | None, option: Path | None) -> Path:
     return given[0]
 
 
-def _check_strength(strength: float) -> None:
+def _check_strength(strength: float | None) -> None:
     # Written so that NaN fails too.
-    if not 0.0 <= strength <= 1.0:
+    if strength is not None and not 0.0 <= strength <= 1.0:
         raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.image import Image, Modality
+from quell.models.card import ModelCard
 
 KINDS = ("CT", "MR", "PT", "SPECT", "NM", "US", "XR")
 """In the order in which networks are told; ``"NM"`` is a planar scintigram."""
@@ -18,6 +19,11 @@ def kind_of(image: Image) -> str:
     if image.modality is Modality.NM:
         return "SPECT" if image.volume else "NM"
     return image.modality.value if image.modality.value in KINDS else ""
+
+
+def usual_strength(card: ModelCard, image: Image) -> float:
+    """Return the share of the noise that a model takes away from an image where the user says nothing."""
+    return card.strength.get(kind_of(image), 1.0)
 
 
 def one_hot(kind: str, kinds: Sequence[str] = KINDS) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise, with_activity
-from quell.inference.kinds import kind_of, one_hot
+from quell.inference.kinds import kind_of, one_hot, usual_strength
 from quell.inference.levels import value_range, with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.slices import Slices
@@ -82,7 +82,7 @@ class NetworkDenoiser:
     def denoise(
         self,
         image: Image,
-        strength: float = 1.0,
+        strength: float | None = None,
         sigma: Sigma = "auto",
         step: Step = lambda name, count: None,
     ) -> Denoised:
@@ -91,11 +91,14 @@ class NetworkDenoiser:
         Parameters
         ----------
         image : Image
-        strength : float
+        strength : float, optional
+            That of the card for this kind of image where it is not given.
         sigma : float or "auto"
         step : Step
             Told of progress.
         """
+        if strength is None:
+            strength = usual_strength(self._card, image)
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must lie between 0 and 1, got {strength}")
         started = time.perf_counter()

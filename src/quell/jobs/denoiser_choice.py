@@ -112,7 +112,14 @@ class Denoising:
         found = guide or self.guide(image)
         if found is not None and not isinstance(denoiser, NetworkDenoiser):
             denoiser = denoiser.with_prior(found.image)
-        return denoiser.denoise(image, chosen.strength, sigma, tell)
+        return denoiser.denoise(image, self.strength(image), sigma, tell)
+
+    def strength(self, image: Image) -> float:
+        """Return the share of the noise to take away: as the user says, or as the model's card does."""
+        from quell.inference.kinds import usual_strength
+
+        given = self._settings.strength
+        return usual_strength(self.denoiser(image.modality).card, image) if given is None else given
 
 
 def study_denoiser(settings: JobSettings) -> StudyDenoiser:

@@ -75,7 +75,8 @@ def run_job(
 def _one(
     series: Series, out: Path, settings: JobSettings, denoising: Denoising, dry_run: bool, watch: Progress
 ) -> SeriesRecord:
-    record = replace(planned(series), strength=settings.strength, sigma=settings.sigma)
+    given = 1.0 if settings.strength is None else settings.strength
+    record = replace(planned(series), strength=given, sigma=settings.sigma)
     watch.begin(series.name, series.shape[0])
     with surviving(series.name, watch) as outcome:
         denoiser = denoising.denoiser(series.modality)
@@ -110,7 +111,9 @@ def _denoise(
     watch.advance("read", image.shape[0])
     result = denoising.denoise(image, watch.advance, guide)
     clock = time.perf_counter()
-    written = _write(series, image, result, denoising.denoiser(image.modality).card, out, settings, guide)
+    strength = denoising.strength(image)
+    card = denoising.denoiser(image.modality).card
+    written = _write(series, image, result, card, strength, out, settings, guide)
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
     geometry = image.geometry
@@ -118,6 +121,7 @@ def _denoise(
     return replace(
         record,
         status=Status.DONE,
+        strength=strength,
         units=image.units,
         shape=image.shape,
         spacing=geometry.spacing if geometry.known else None,
@@ -139,6 +143,7 @@ def _write(
     image: Image,
     result: Denoised,
     card: ModelCard,
+    strength: float,
     out: Path,
     settings: JobSettings,
     guide: Guide | None,
@@ -147,7 +152,7 @@ def _write(
         model=card.identifier,
         model_version=card.version,
         model_sha256=card.sha256,
-        strength=settings.strength,
+        strength=strength,
         sigma=settings.sigma,
         slices_used=_slices_used(card, image),
         prior=guide.what if guide else "",

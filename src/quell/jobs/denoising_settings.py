@@ -28,8 +28,9 @@ class JobSettings:
         Its settings by name; the defaults for those that are not there.
     prior : Path, Image or None
         Another image of the patient, for models and methods that can be told of one.
-    strength : float
-        Share of the estimated noise to take away, 0 to 1.
+    strength : float or None
+        Share of the estimated noise to take away, 0 to 1; None for what the model's card says for the kind
+        of image.
     sigma : float or None
         Median noise level in the units of the image; None estimates it.
     noise_map, residual, spread, report : bool
@@ -47,7 +48,7 @@ class JobSettings:
     method: str | None = None
     method_settings: Mapping[str, Any] = field(default_factory=dict)
     prior: Path | Image | None = None
-    strength: float = 1.0
+    strength: float | None = None
     sigma: float | None = None
     noise_map: bool = False
     residual: bool = False
@@ -64,7 +65,7 @@ class JobSettings:
         from quell.inference.runtimes import check_names
         from quell.models.registry import locate
 
-        if not 0 <= self.strength <= 1:
+        if self.strength is not None and not 0 <= self.strength <= 1:
             raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
         if self.sigma is not None and not (np.isfinite(self.sigma) and self.sigma > 0):
             raise QuellError(f"sigma must be a positive number or 'auto', got {self.sigma}")

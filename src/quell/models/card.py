@@ -50,6 +50,8 @@ class ModelCard(BaseModel):
     kinds
         What the network can be told that an image shows, in its order (see `quell.inference.kinds`); empty
         for one that is not told.
+    strength
+        Share of the estimated noise that is taken away where the user says nothing, by kind; 1 for others.
     samples
         Draws of noise that are averaged by a generative model; 0 for all others.
     metrics
@@ -82,6 +84,7 @@ class ModelCard(BaseModel):
     outputs: tuple[str, ...] = ("image",)
     prior: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    strength: dict[str, float] = {}
     samples: int = Field(default=0, ge=0)
 
     @property
