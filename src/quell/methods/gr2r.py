@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -17,9 +18,17 @@ from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, Method
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.shared.noise_correlation import coloured, colouring, reach
 from quell.methods.shared.noise_law import Law, LawConfig, Recorruption, level_source, noise_variance
+from quell.methods.shared.unit_noise import (
+    Colour,
+    Unit,
+    UnitNoise,
+    UnitNoiseConfig,
+    export_in_unit_noise,
+    with_middle,
+)
 
 
-class GR2RConfig(BackboneConfig, LawConfig):
+class GR2RConfig(BackboneConfig, LawConfig, UnitNoiseConfig):
     """Settings.
 
     Attributes
@@ -72,6 +81,28 @@ class Recorrupted(nn.Module):
         return done
 
 
+class RecorruptedUnit(nn.Module):
+    """The same in units of the noise, whose local level and colour are measured.
+
+    Parameters
+    ----------
+    network : nn.Module
+    unit : UnitNoise
+    colour : Colour
+    alpha : float
+    """
+
+    def __init__(self, network: nn.Module, unit: UnitNoise, colour: Colour, alpha: float) -> None:
+        super().__init__()
+        self.network, self.unit, self.colour, self.alpha = network, unit, colour, alpha
+
+    def forward(self, stack: Tensor, noise: Tensor) -> Tensor:
+        """Return the denoised middle slice (n, 1, y, x) from a stack and unit white noise (n, 1, y, x)."""
+        unit: Unit = self.unit(stack)
+        extra = math.sqrt(self.alpha / (1 - self.alpha)) * self.colour(noise, unit.descriptor)
+        return unit.back(self.network(with_middle(unit.stack, middle(unit.stack) + extra)))
+
+
 class GR2R(BaseMethod):
     """Predict what is kept back of a noisy image from what is left of it.
 
@@ -101,6 +132,7 @@ class GR2R(BaseMethod):
 
     def __init__(self, config: GR2RConfig, data: DataFacts) -> None:
         super().__init__(config, data)
+        self.colour, self.unit = Colour(), UnitNoise() if _is_local(config) else None
         self.source = level_source(config.law, config.level, config.full, data)
         self.recorruption = Recorruption(config.law, _share(config), _kernel(config.law, data))
         self.networks = {"denoiser": make_backbone(config)}
@@ -113,9 +145,16 @@ class GR2R(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the squared error of R(y1) to y2."""
-        first, second = self.recorruption.split(middle(batch.noisy), *self.source.of(batch))
-        centre = batch.noisy.shape[1] // 2
-        stack = torch.cat((batch.noisy[:, :centre], first, batch.noisy[:, centre + 1 :]), dim=1)
+        if self.unit is not None:
+            unit, a = self.unit.of(batch.noisy), self.config.alpha
+            given, image = unit.stack, middle(unit.stack)
+            extra = self.colour.to(image.device)(torch.randn_like(image), unit.descriptor)
+            first = image + math.sqrt(a / (1 - a)) * extra
+            second = (image - (1 - a) * first) / a
+        else:
+            given = batch.noisy
+            first, second = self.recorruption.split(middle(given), *self.source.of(batch))
+        stack = with_middle(given, first)
         # The variance of y2 is 1 / alpha times that of y: without this the clip of the gradient rules.
         yield "denoiser", self.config.alpha * (self.networks["denoiser"](stack) - second).square().mean()
 
@@ -123,12 +162,27 @@ class GR2R(BaseMethod):
         """Return the network behind one draw of the corruption, or the network alone."""
         network = plain(self.networks["denoiser"])
         told = export_backbone(network, self.config, self.config.draws)
+        if self.unit is not None:
+            return self._exported_in_unit_noise(told, self.unit)
         if not self.config.draws:
             return told
         full = self.source.full / self.source.scale
         module = Recorrupted(network, self.config.slices, self.recorruption, self.source.usual, full)
         halo = told.halo + self.recorruption.kernel.numel() // 2
         return Exported(module, told.slices, multiple=told.multiple, halo=halo, samples=told.samples)
+
+
+    def _exported_in_unit_noise(self, told: Exported, unit: UnitNoise) -> Exported:
+        around = export_in_unit_noise(told, unit)
+        if not self.config.draws:
+            return around
+        module = RecorruptedUnit(told.module, unit, self.colour, self.config.alpha)
+        return replace(around, module=module, samples=self.config.draws)
+
+
+def _is_local(config: GR2RConfig) -> bool:
+    """Whether the level is measured in each place of each image."""
+    return config.unit_noise and config.law is Law.GAUSSIAN and config.level == "auto"
 
 
 def _share(config: GR2RConfig) -> float:

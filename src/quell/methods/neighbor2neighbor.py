@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -15,12 +16,13 @@ from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, Method
 from quell.methods.shared.backbone import BackboneConfig, backbone_multiple, export_backbone, make_backbone
 from quell.methods.shared.noise_correlation import reach_within
 from quell.methods.shared.pixel_pairs import OnLattices, neighbour_loss, on_lattice
+from quell.methods.shared.unit_noise import PutBack, UnitNoise, UnitNoiseConfig, export_in_unit_noise
 
 MOST = 3
 """Pixels from which on the noise must not be alike; a wider lattice leaves no anatomy to learn from."""
 
 
-class Neighbor2NeighborConfig(BackboneConfig):
+class Neighbor2NeighborConfig(BackboneConfig, UnitNoiseConfig):
     """Settings.
 
     Attributes
@@ -65,6 +67,7 @@ class Neighbor2Neighbor(BaseMethod):
         self._multiple = 2 * backbone_multiple(config)
         if config.size < self._multiple:
             raise QuellError(f"size must be at least {self._multiple}: cells of two by two halve it")
+        self.unit = UnitNoise() if config.unit_noise else None
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 
@@ -80,18 +83,20 @@ class Neighbor2Neighbor(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the error to the neighbour with the ramped second term."""
-        noisy = on_lattice(batch.noisy, self.stride, self._multiple)
+        stack = self.unit.of(batch.noisy).stack if self.unit else batch.noisy
+        noisy = on_lattice(stack, self.stride, self._multiple)
         yield "denoiser", neighbour_loss(self.networks["denoiser"], noisy, self.config.gamma * progress)
 
     def exported(self) -> Exported:
         """Return the network, on interleaved sub-images where the noise is correlated."""
         network = plain(self.networks["denoiser"])
-        told = export_backbone(network, self.config)
-        if self.stride == 1:
+        told, r = export_backbone(network, self.config), self.stride
+        if r > 1:
+            module = OnLattices(network, self.config.slices, r)
+            told = Exported(module, told.slices, multiple=r * told.multiple, halo=r * told.halo)
+        if self.unit is None:
             return told
-        module = OnLattices(network, self.config.slices, self.stride)
-        r = self.stride
-        return Exported(module, told.slices, multiple=r * told.multiple, halo=r * told.halo)
+        return export_in_unit_noise(replace(told, module=PutBack(told.module)), self.unit)
 
 
 METHOD = Neighbor2Neighbor
