@@ -17,7 +17,14 @@ from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.shared.noise_correlation import coloured, colouring, reach
-from quell.methods.shared.noise_law import Law, LawConfig, Recorruption, level_source, noise_variance
+from quell.methods.shared.noise_law import (
+    Law,
+    LawConfig,
+    Recorruption,
+    event_value,
+    level_source,
+    noise_variance,
+)
 from quell.methods.shared.unit_noise import (
     Colour,
     Unit,
@@ -53,6 +60,8 @@ class Recorrupted(nn.Module):
     recorruption : Recorruption
     level, full : float
         In network units.
+    each : bool
+        Whether the value of an event is measured in each image.
     """
 
     kernel: Tensor
@@ -60,10 +69,16 @@ class Recorrupted(nn.Module):
     full: Tensor
 
     def __init__(
-        self, network: nn.Module, slices: int, recorruption: Recorruption, level: float, full: float
+        self,
+        network: nn.Module,
+        slices: int,
+        recorruption: Recorruption,
+        level: float,
+        full: float,
+        each: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.slices = network, slices
+        self.network, self.slices, self.each = network, slices, each
         self.law, self.alpha = recorruption.law, recorruption.alpha
         self.register_buffer("kernel", recorruption.kernel.clone(), persistent=False)
         self.register_buffer("level", torch.tensor(level), persistent=False)
@@ -71,14 +86,27 @@ class Recorrupted(nn.Module):
 
     def forward(self, stack: Tensor, noise: Tensor) -> Tensor:
         """Return the denoised middle slice (n, 1, y, x) from a stack and unit white noise (n, 1, y, x)."""
-        centre = self.slices // 2
-        image = stack[:, centre : centre + 1]
-        sd = noise_variance(self.law, image, self.level, self.full).sqrt()
-        extra = math.sqrt(self.alpha / (1 - self.alpha)) * sd * coloured(noise, self.kernel)
-        done: Tensor = self.network(
-            torch.cat((stack[:, :centre], image + extra, stack[:, centre + 1 :]), dim=1)
-        )
+        image = middle(stack)
+        level = event_value(image) if self.each else self.level
+        if self.law is Law.POISSON:
+            first = thinned(image, level, self.alpha, noise)
+        else:
+            sd = noise_variance(self.law, image, level, self.full).sqrt()
+            first = image + math.sqrt(self.alpha / (1 - self.alpha)) * sd * coloured(noise, self.kernel)
+        done: Tensor = self.network(with_middle(stack, first))
         return done
+
+
+def thinned(image: Tensor, level: Tensor, share: float, noise: Tensor) -> Tensor:
+    """Return counts from which a share of the events was taken, over what is left of them.
+
+    The events taken are a Gaussian of the mean and the variance of the binomial number, rounded: also where
+    there is one event, it is there or not.
+    """
+    events = (image / level).round().clamp(min=0)
+    drawn = (share * events + (share * (1 - share) * events).sqrt() * noise).round()
+    drawn = torch.minimum(drawn.clamp(min=0), events)
+    return (image - level * drawn) / (1 - share)
 
 
 class RecorruptedUnit(nn.Module):
@@ -148,7 +176,7 @@ class GR2R(BaseMethod):
         if self.unit is not None:
             unit, a = self.unit.of(batch.noisy), self.config.alpha
             given, image = unit.stack, middle(unit.stack)
-            extra = self.colour.to(image.device)(torch.randn_like(image), unit.descriptor)
+            extra = self.colour.to(image.device).quick(torch.randn_like(image), unit.descriptor)
             first = image + math.sqrt(a / (1 - a)) * extra
             second = (image - (1 - a) * first) / a
         else:
@@ -167,10 +195,10 @@ class GR2R(BaseMethod):
         if not self.config.draws:
             return told
         full = self.source.full / self.source.scale
-        module = Recorrupted(network, self.config.slices, self.recorruption, self.source.usual, full)
+        source = self.source
+        module = Recorrupted(network, self.config.slices, self.recorruption, source.usual, full, source.each)
         halo = told.halo + self.recorruption.kernel.numel() // 2
         return Exported(module, told.slices, multiple=told.multiple, halo=halo, samples=told.samples)
-
 
     def _exported_in_unit_noise(self, told: Exported, unit: UnitNoise) -> Exported:
         around = export_in_unit_noise(told, unit)
