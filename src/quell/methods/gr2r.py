@@ -160,9 +160,12 @@ class GR2R(BaseMethod):
 
     def __init__(self, config: GR2RConfig, data: DataFacts) -> None:
         super().__init__(config, data)
-        self.colour, self.unit = Colour(), UnitNoise() if _is_local(config) else None
-        self.source = level_source(config.law, config.level, config.full, data)
-        self.recorruption = Recorruption(config.law, _share(config), _kernel(config.law, data))
+        self.unit: UnitNoise | None = None
+        if _is_local(config):
+            self.unit, self.colour = UnitNoise(), Colour()
+        else:
+            self.source = level_source(config.law, config.level, config.full, data)
+            self.recorruption = Recorruption(config.law, _share(config), _kernel(config.law, data))
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 
@@ -173,18 +176,20 @@ class GR2R(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the squared error of R(y1) to y2."""
-        if self.unit is not None:
-            unit, a = self.unit.of(batch.noisy), self.config.alpha
-            given, image = unit.stack, middle(unit.stack)
-            extra = self.colour.to(image.device).quick(torch.randn_like(image), unit.descriptor)
-            first = image + math.sqrt(a / (1 - a)) * extra
-            second = (image - (1 - a) * first) / a
-        else:
-            given = batch.noisy
-            first, second = self.recorruption.split(middle(given), *self.source.of(batch))
-        stack = with_middle(given, first)
+        stack, second = self.parts(batch)
         # The variance of y2 is 1 / alpha times that of y: without this the clip of the gradient rules.
         yield "denoiser", self.config.alpha * (self.networks["denoiser"](stack) - second).square().mean()
+
+    def parts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the stack with y1 as its middle slice, and y2, in units of the noise where it is local."""
+        if self.unit is None:
+            first, second = self.recorruption.split(middle(batch.noisy), *self.source.of(batch))
+            return with_middle(batch.noisy, first), second
+        unit, a = self.unit.of(batch.noisy), self.config.alpha
+        image = middle(unit.stack)
+        extra = self.colour.to(image.device).quick(torch.randn_like(image), unit.descriptor)
+        first = image + math.sqrt(a / (1 - a)) * extra
+        return with_middle(unit.stack, first), (image - (1 - a) * first) / a
 
     def exported(self) -> Exported:
         """Return the network behind one draw of the corruption, or the network alone."""
