@@ -104,8 +104,8 @@ class UnitNoise(nn.Module):
         rows, columns = stack.shape[-2:]
         pad = (0, -columns % MULTIPLE, 0, -rows % MULTIPLE)
         unit = self.to(stack.device)(functional.pad(stack, pad, mode="replicate"))
-        parts = (part[..., :rows, :columns] for part in (unit.stack, unit.mean, unit.level))
-        return Unit(*parts, unit.descriptor)
+        stack, mean, level = (part[..., :rows, :columns] for part in (unit.stack, unit.mean, unit.level))
+        return Unit(stack, mean, level, unit.descriptor)
 
 
 class Denoised(nn.Module):
