@@ -139,11 +139,14 @@ class GR2R(BaseMethod):
     ``|R(y1) - y2|^2``, alpha of 0.15, the average of five draws in use. As y1 and y2 are independent given
     the clean x and E[y2] = x, the loss is that of supervised learning of x from y1, but for a constant.
 
-    Ours: the network; correlated Gaussian noise is corrupted with noise of the measured autocorrelation,
-    taken as the same along rows and columns and as their product; only the middle slice is corrupted, its
-    neighbours, whose noise is their own, are seen as they are; in use the corruption of all laws is drawn
-    from a Gaussian of the variance of the law (exact for Gaussian noise; for the others, whose y1 is no
-    Gaussian, mean and variance agree). Correlated noise of the other laws is refused.
+    Ours: the network; Gaussian noise whose level is not given is brought to unit level first and corrupted
+    with noise of the colour that was measured in the same image, in training and in use (see
+    `quell.methods.shared.unit_noise`); with a level that is given, with noise of the measured
+    autocorrelation, taken as the same along rows and columns and as their product. The value of one event
+    is measured in each image. Only the middle slice is corrupted, its neighbours, whose noise is their own,
+    are seen as they are. In use the corruption is drawn from a Gaussian of the variance of the law: exact
+    for Gaussian noise, rounded to whole events for counts; for the others mean and variance agree.
+    Correlated noise of the other laws is refused.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -151,7 +154,8 @@ class GR2R(BaseMethod):
         title="learns from single noisy images whose law of noise is known: Gaussian, counts, speckle",
         source="Monroy, Bacca, Tachella, Generalized Recorrupted-to-Recorrupted, CVPR 2025, arXiv 2412.04648",
         fidelity=Fidelity.NAMED,
-        ours="the network; coloured noise for correlated Gaussian noise; Gaussian draws in use",
+        ours="the network; level and colour of Gaussian noise and the value of an event are measured in each "
+        "image; Gaussian draws in use",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.US, Modality.MR, Modality.XR),
     )

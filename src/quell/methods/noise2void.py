@@ -49,8 +49,11 @@ class Noise2Void(BaseMethod):
 
     Ours: the pixel itself is not among the replacements (in the paper it may be, one time in 25); hidden
     pixels keep a distance at which none replaces what another hides; only the middle slice hides, its
-    neighbours are seen; the network. Where noise is alike up to r - 1 pixels, the square of 2 r - 1 pixels
-    around each is hidden with it (Broaddus et al., ISBI 2020); above r = 4 the method is refused.
+    neighbours are seen; the network. Where noise is alike up to r - 1 pixels (autocorrelation of 0.2 and
+    more), the square of 2 r - 1 pixels around each is hidden with it (Broaddus et al., ISBI 2020); above
+    r = 4 the method is refused. Images are brought to noise of unit level first, and in use the guess and
+    the noisy pixel are joined to the posterior mean (Laine et al., NeurIPS 2019), see
+    `quell.methods.shared.unit_noise`.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -58,7 +61,8 @@ class Noise2Void(BaseMethod):
         title="learns from single noisy images: hidden pixels from their surroundings",
         source="Krull, Buchholz, Jug, Noise2Void - learning denoising from single noisy images, CVPR 2019",
         fidelity=Fidelity.NAMED,
-        ours="the network; a hidden pixel never replaces itself; wide blind spots for correlated noise",
+        ours="the network; a hidden pixel never replaces itself; wide blind spots for correlated noise; unit "
+        "noise by local estimate; the posterior mean in use",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
     )

@@ -115,7 +115,10 @@ class Unsure(BaseMethod):
 
     Divergences are estimated with one random direction b of signs, ``b_k . (R(y + d b) - R(y)) / d``. Losses
     are in units of a first guess of the variance. Ours: this scaling, the rates, the network; only the
-    middle slice counts.
+    middle slice counts. Gaussian noise is brought to about unit level first (see
+    `quell.methods.shared.unit_noise`) and has one multiplier, of the covariance matrix C with the colour
+    that was measured in each image: ``2 u E tr(C J)``; what is found on the way is how far that estimate of
+    the level is off. Without (`unit_noise` false) there is one level for all images and a multiplier a lag.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -124,7 +127,8 @@ class Unsure(BaseMethod):
         source="Tachella, Davies, Jacques, UNSURE: self-supervised learning with unknown noise level and "
         "Stein's unbiased risk estimate, ICLR 2025",
         fidelity=Fidelity.NAMED,
-        ours="the network, the rates, gamma and binomial noise; terms of second derivatives are left out",
+        ours="the network, the rates, gamma and binomial noise; terms of second derivatives are left out; "
+        "unit noise and its colour by local estimate, one multiplier for both",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
     )
