@@ -41,11 +41,12 @@ class Neighbor2Neighbor(BaseMethod):
     sampler, the loss, gamma of 2, rising with the training. Any law of noise that
     leaves the mean as it is; pixels must not share noise.
 
-    Ours: where the noise is alike up to r - 1 pixels (autocorrelation of 0.2 and more), every r-th pixel
-    is taken first, and the pairs lie r pixels apart; the trained network is then run on the r x r interleaved sub-images too, whose noise is
-    white as in the training (the idea of Zhou et al., "When AWGN-based denoiser meets real noises", AAAI
-    2020). Above r = 3 the method is refused. Images are brought to noise of unit level first, and in use
-    what the guess could not know is put back, see `quell.methods.shared.unit_noise`. The network is ours.
+    Ours: where the noise is alike up to r - 1 pixels (autocorrelation of 0.2 and more), every r-th pixel is
+    taken first, and the pairs lie r pixels apart; the trained network is then run on the r x r interleaved
+    sub-images too, whose noise is white as in the training (the idea of Zhou et al., "When AWGN-based
+    denoiser meets real noises", AAAI 2020). Above r = 3 the method is refused. Images are brought to noise
+    of unit level first, and in use what the guess could not know is put back, see
+    `quell.methods.shared.unit_noise`. The network is ours.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
