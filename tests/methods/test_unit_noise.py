@@ -12,11 +12,20 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from noise_alone import batch, facts, in_engines, trained
 
+from quell.image import Modality
 from quell.methods.base import middle
 from quell.methods.gr2r import GR2R, GR2RConfig
 from quell.methods.neighbor2neighbor import Neighbor2Neighbor
 from quell.methods.noise2void import Noise2Void
-from quell.methods.shared.unit_noise import MULTIPLE, Colour, PutBack, UnitNoise, posterior
+from quell.methods.shared.unit_noise import (
+    MULTIPLE,
+    Colour,
+    ColourOf,
+    PutBack,
+    UnitNoise,
+    make_colour,
+    posterior,
+)
 from quell.methods.unsure import Unsure, UnsureConfig
 from quell.noise.spectrum import describe
 
@@ -62,6 +71,18 @@ def test_the_covariance_is_that_of_the_noise() -> None:
         found = float((noise * noise.roll((dy, dx), (2, 3))).mean())
         # A million pixels, a tenth of them independent.
         assert float(wanted[32 + dy, 32 + dx]) == pytest.approx(found, abs=0.02)
+
+
+def test_one_colour_has_the_autocorrelation_of_the_data() -> None:
+    told_of = facts(modality=Modality.MR, correlation=(0.26, -0.19, 0.11))
+    assert isinstance(make_colour(ColourOf.AUTO, facts()), Colour)
+    colour = make_colour(ColourOf.AUTO, told_of)
+    each = told([0.0] * 9, 16)
+    noise = colour(torch.randn(16, 1, 128, 128), each)
+    assert torch.equal(colour.quick(noise, each), colour(noise, each))
+    for lag, wanted in enumerate((1.0, 0.26, -0.19, 0.11)):
+        # 262,144 pixels, a fifth of them independent; the negative part of the spectrum is cut.
+        assert float((noise[..., lag:] * noise[..., : 128 - lag]).mean()) == pytest.approx(wanted, abs=0.04)
 
 
 @pytest.mark.parametrize("gain", [0.02, 0.2])

@@ -27,15 +27,17 @@ from quell.methods.shared.noise_law import (
 )
 from quell.methods.shared.unit_noise import (
     Colour,
+    ColourConfig,
+    OneColour,
     Unit,
     UnitNoise,
-    UnitNoiseConfig,
     export_in_unit_noise,
+    make_colour,
     with_middle,
 )
 
 
-class GR2RConfig(BackboneConfig, LawConfig, UnitNoiseConfig):
+class GR2RConfig(BackboneConfig, LawConfig, ColourConfig):
     """Settings.
 
     Attributes
@@ -116,11 +118,11 @@ class RecorruptedUnit(nn.Module):
     ----------
     network : nn.Module
     unit : UnitNoise
-    colour : Colour
+    colour : Colour or OneColour
     alpha : float
     """
 
-    def __init__(self, network: nn.Module, unit: UnitNoise, colour: Colour, alpha: float) -> None:
+    def __init__(self, network: nn.Module, unit: UnitNoise, colour: Colour | OneColour, alpha: float) -> None:
         super().__init__()
         self.network, self.unit, self.colour, self.alpha = network, unit, colour, alpha
 
@@ -165,8 +167,10 @@ class GR2R(BaseMethod):
     def __init__(self, config: GR2RConfig, data: DataFacts) -> None:
         super().__init__(config, data)
         self.unit: UnitNoise | None = None
+        self.colour: Colour | OneColour
         if _is_local(config):
-            self.unit, self.colour = UnitNoise(), Colour()
+            self.unit = UnitNoise()
+            self.colour = make_colour(config.colour, data)
         else:
             self.source = level_source(config.law, config.level, config.full, data)
             self.recorruption = Recorruption(config.law, _share(config), _kernel(config.law, data))

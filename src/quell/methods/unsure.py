@@ -18,10 +18,10 @@ from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, Method
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.shared.noise_correlation import reach_within
 from quell.methods.shared.unit_noise import (
-    Colour,
+    ColourConfig,
     UnitNoise,
-    UnitNoiseConfig,
     export_in_unit_noise,
+    make_colour,
     with_middle,
 )
 from quell.models.scaling import ScalingKind
@@ -48,7 +48,7 @@ class Unknown(str, Enum):
     """v = u y (f - y): one over the number of trials."""
 
 
-class UnsureConfig(BackboneConfig, UnitNoiseConfig):
+class UnsureConfig(BackboneConfig, ColourConfig):
     """Settings.
 
     Attributes
@@ -140,7 +140,7 @@ class Unsure(BaseMethod):
         _check(config.law, data)
         reason = "there would be a multiplier for each of too many lags; use noise2noise or gr2r"
         local = config.unit_noise and config.law is Unknown.GAUSSIAN
-        self.unit, self.colour = UnitNoise() if local else None, Colour()
+        self.unit, self.colour = UnitNoise() if local else None, make_colour(config.colour, data)
         self.lags = lags(0 if local else reach_within(data.correlation, MOST, reason) - 1)
         self.reference = (data.sigma or _GUESS) ** 2
         self.networks = {"denoiser": make_backbone(config), "multiplier": Multipliers(self._first(data))}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quell.image import Modality
 from quell.inference.normalise import MEAN_BLOCK, difference_scale, level_from_log, local_mean
 from quell.methods.base import middle
-from quell.methods.contracts import Exported, MethodConfig
+from quell.methods.contracts import DataFacts, Exported, MethodConfig
+from quell.methods.shared.noise_correlation import coloured, colouring, reach
 from quell.methods.shared.universal_module import load_universal
 from quell.networks.noise_estimator import BLOCK
 from quell.noise.spectrum import RADIAL_BINS, frequency_axes
@@ -55,6 +58,29 @@ class UnitNoiseConfig(MethodConfig):
     """
 
     unit_noise: bool = True
+
+
+class ColourOf(str, Enum):
+    """Where the colour of Gaussian noise is taken from."""
+
+    AUTO = "auto"
+    """The data in MR, each image elsewhere."""
+    IMAGE = "image"
+    """Each image: patients and kernels of reconstruction differ."""
+    DATA = "data"
+    """The autocorrelation of all training images, along rows and columns."""
+
+
+class ColourConfig(UnitNoiseConfig):
+    """Settings of methods that need to know the colour of the noise.
+
+    Attributes
+    ----------
+    colour
+        See `ColourOf`; only with unit noise.
+    """
+
+    colour: ColourOf = ColourOf.AUTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +204,46 @@ class Colour(nn.Module):
         amplitude = torch.cat((rings * side.exp(), rings * (-side).exp()), dim=1)
         kernel = torch.matmul(amplitude, self.parts.flatten(1))
         return amplitude / kernel.square().sum(dim=1, keepdim=True).sqrt()
+
+
+class OneColour(nn.Module):
+    """The same colour for all images: a kernel along rows and along columns.
+
+    Noise of a square of the k-space has it, which rings of frequencies cannot tell.
+
+    Parameters
+    ----------
+    kernel : Tensor
+        Of `quell.methods.shared.noise_correlation.colouring`.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, kernel: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("kernel", kernel.clone(), persistent=False)
+
+    def forward(self, white: Tensor, descriptor: Tensor) -> Tensor:
+        """Return noise (n, 1, y, x) of unit variance."""
+        return coloured(white, self.kernel)
+
+    def quick(self, white: Tensor, descriptor: Tensor) -> Tensor:
+        """Return the same."""
+        return self.forward(white, descriptor)
+
+    def covariance(self, image: Tensor, descriptor: Tensor) -> Tensor:
+        """Return an image times the covariance matrix of the noise."""
+        return self.forward(self.forward(image, descriptor), descriptor)
+
+
+def make_colour(of: ColourOf, data: DataFacts) -> Colour | OneColour:
+    """Return what colours noise as the settings say.
+
+    MR is of one colour, that of a part of the k-space which was measured, and its edges are straight.
+    """
+    if of is ColourOf.IMAGE or (of is ColourOf.AUTO and data.modality is not Modality.MR):
+        return Colour()
+    return OneColour(torch.ones(1) if reach(data.correlation) == 1 else colouring(data.correlation))
 
 
 def _joined(image: Tensor) -> Tensor:
