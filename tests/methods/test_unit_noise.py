@@ -17,15 +17,8 @@ from quell.methods.base import middle
 from quell.methods.gr2r import GR2R, GR2RConfig
 from quell.methods.neighbor2neighbor import Neighbor2Neighbor
 from quell.methods.noise2void import Noise2Void
-from quell.methods.shared.unit_noise import (
-    MULTIPLE,
-    Colour,
-    ColourOf,
-    PutBack,
-    UnitNoise,
-    make_colour,
-    posterior,
-)
+from quell.methods.shared.noise_colour import Colour, ColourOf, make_colour
+from quell.methods.shared.unit_noise import MULTIPLE, PutBack, UnitNoise, posterior
 from quell.methods.unsure import Unsure, UnsureConfig
 from quell.noise.spectrum import describe
 

@@ -16,6 +16,7 @@ from quell.image import Modality
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.noise_colour import Colour, ColourConfig, OneColour, make_colour
 from quell.methods.shared.noise_correlation import coloured, colouring, reach
 from quell.methods.shared.noise_law import (
     Law,
@@ -25,16 +26,7 @@ from quell.methods.shared.noise_law import (
     level_source,
     noise_variance,
 )
-from quell.methods.shared.unit_noise import (
-    Colour,
-    ColourConfig,
-    OneColour,
-    Unit,
-    UnitNoise,
-    export_in_unit_noise,
-    make_colour,
-    with_middle,
-)
+from quell.methods.shared.unit_noise import Unit, UnitNoise, export_in_unit_noise, with_middle
 
 
 class GR2RConfig(BackboneConfig, LawConfig, ColourConfig):

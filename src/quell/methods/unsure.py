@@ -16,14 +16,9 @@ from quell.image import Modality
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.noise_colour import ColourConfig, make_colour
 from quell.methods.shared.noise_correlation import reach_within
-from quell.methods.shared.unit_noise import (
-    ColourConfig,
-    UnitNoise,
-    export_in_unit_noise,
-    make_colour,
-    with_middle,
-)
+from quell.methods.shared.unit_noise import UnitNoise, export_in_unit_noise, with_middle
 from quell.models.scaling import ScalingKind
 
 MOST = 4
