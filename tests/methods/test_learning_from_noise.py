@@ -174,7 +174,7 @@ def test_gr2r_averages_five_draws_or_none() -> None:
 
 def test_gr2r_in_use_is_corrupted_as_in_training() -> None:
     torch.manual_seed(0)
-    method = make(GR2R, (0.6, 0.25, 0.02))
+    method = make(GR2R, (0.6, 0.25, 0.02), unit_noise=False)
     told = method.exported()
     told.module.network = torch.nn.Identity()
     flat = torch.zeros(8, 1, 128, 128)

@@ -121,7 +121,7 @@ def test_at_the_true_variance_the_loss_is_the_true_risk(
     law: Unknown, draw: Callable[[torch.Tensor], torch.Tensor], variance: list[float]
 ) -> None:
     torch.manual_seed(0)
-    config = UnsureConfig(width=2, law=law, full=2.0)
+    config = UnsureConfig(width=2, law=law, full=2.0, unit_noise=False)
     method = Unsure(config, facts(scaling=Scaling(kind=ScalingKind.MEAN), scale=1.0, mean=1.0))
     set_multipliers(method, variance)
     net, wrong = Linear(0.1 * torch.randn(25)), []
@@ -178,7 +178,7 @@ def test_the_minimum_under_the_constraint_is_a_saddle_of_the_loss(correlation: t
 
 def test_training_finds_the_variance() -> None:
     steps = 400
-    config = UnsureConfig(width=2, steps=steps, rate=0.1, multiplier_rate=0.01, probe=0.5)
+    config = UnsureConfig(width=2, steps=steps, rate=0.1, multiplier_rate=0.01, probe=0.5, unit_noise=False)
     method = Unsure(config, facts(sigma=1.5 * SIGMA))
     method.networks["denoiser"] = Linear()
     method.optimisers["denoiser"] = method.adam("denoiser")
@@ -198,7 +198,7 @@ def test_training_finds_the_variance() -> None:
 
 def made(**changes: object) -> Unsure:
     """Return a method that takes the noise to be half as strong again as it is."""
-    config = UnsureConfig(width=2, multiplier_rate=0.01, probe=0.5)
+    config = UnsureConfig(width=2, multiplier_rate=0.01, probe=0.5, unit_noise=False)
     return Unsure(config, facts(sigma=1.5 * SIGMA, **changes))
 
 

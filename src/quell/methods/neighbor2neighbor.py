@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -15,12 +16,13 @@ from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, Method
 from quell.methods.shared.backbone import BackboneConfig, backbone_multiple, export_backbone, make_backbone
 from quell.methods.shared.noise_correlation import reach_within
 from quell.methods.shared.pixel_pairs import OnLattices, neighbour_loss, on_lattice
+from quell.methods.shared.unit_noise import PutBack, UnitNoise, UnitNoiseConfig, export_in_unit_noise
 
 MOST = 3
 """Pixels from which on the noise must not be alike; a wider lattice leaves no anatomy to learn from."""
 
 
-class Neighbor2NeighborConfig(BackboneConfig):
+class Neighbor2NeighborConfig(BackboneConfig, UnitNoiseConfig):
     """Settings.
 
     Attributes
@@ -39,10 +41,12 @@ class Neighbor2Neighbor(BaseMethod):
     sampler, the loss, gamma of 2, rising with the training. Any law of noise that
     leaves the mean as it is; pixels must not share noise.
 
-    Ours: where the noise is alike up to r - 1 pixels, every r-th pixel is taken first, and the pairs lie r
-    pixels apart; the trained network is then run on the r x r interleaved sub-images too, whose noise is
-    white as in the training (the idea of Zhou et al., "When AWGN-based denoiser meets real noises", AAAI
-    2020). Above r = 3 the method is refused. The network is ours.
+    Ours: where the noise is alike up to r - 1 pixels (autocorrelation of 0.2 and more), every r-th pixel is
+    taken first, and the pairs lie r pixels apart; the trained network is then run on the r x r interleaved
+    sub-images too, whose noise is white as in the training (the idea of Zhou et al., "When AWGN-based
+    denoiser meets real noises", AAAI 2020). Above r = 3 the method is refused. Images are brought to noise
+    of unit level first, and in use what the guess could not know is put back, see
+    `quell.methods.shared.unit_noise`. The network is ours.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -51,7 +55,8 @@ class Neighbor2Neighbor(BaseMethod):
         source="Huang et al., Neighbor2Neighbor: Self-supervised denoising from single noisy images, "
         "CVPR 2021",
         fidelity=Fidelity.NAMED,
-        ours="the network; interleaved sub-images where the noise is correlated",
+        ours="the network; interleaved sub-images where the noise is correlated; unit noise by local "
+        "estimate; the posterior mean in use",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
     )
@@ -65,6 +70,7 @@ class Neighbor2Neighbor(BaseMethod):
         self._multiple = 2 * backbone_multiple(config)
         if config.size < self._multiple:
             raise QuellError(f"size must be at least {self._multiple}: cells of two by two halve it")
+        self.unit = UnitNoise() if config.unit_noise else None
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 
@@ -80,18 +86,20 @@ class Neighbor2Neighbor(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the error to the neighbour with the ramped second term."""
-        noisy = on_lattice(batch.noisy, self.stride, self._multiple)
+        stack = self.unit.of(batch.noisy).stack if self.unit else batch.noisy
+        noisy = on_lattice(stack, self.stride, self._multiple)
         yield "denoiser", neighbour_loss(self.networks["denoiser"], noisy, self.config.gamma * progress)
 
     def exported(self) -> Exported:
         """Return the network, on interleaved sub-images where the noise is correlated."""
         network = plain(self.networks["denoiser"])
-        told = export_backbone(network, self.config)
-        if self.stride == 1:
+        told, r = export_backbone(network, self.config), self.stride
+        if r > 1:
+            module = OnLattices(network, self.config.slices, r)
+            told = Exported(module, told.slices, multiple=r * told.multiple, halo=r * told.halo)
+        if self.unit is None:
             return told
-        module = OnLattices(network, self.config.slices, self.stride)
-        r = self.stride
-        return Exported(module, told.slices, multiple=r * told.multiple, halo=r * told.halo)
+        return export_in_unit_noise(replace(told, module=PutBack(told.module)), self.unit)
 
 
 METHOD = Neighbor2Neighbor

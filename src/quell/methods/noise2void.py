@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -16,12 +16,19 @@ from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, Method
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
 from quell.methods.shared.blind_spots import WINDOW, cell_side, hide
 from quell.methods.shared.noise_correlation import reach_within
+from quell.methods.shared.unit_noise import (
+    PutBack,
+    UnitNoise,
+    UnitNoiseConfig,
+    export_in_unit_noise,
+    with_middle,
+)
 
 MOST = 4
 """Pixels from which on the noise must not be alike; from further away a pixel cannot be guessed."""
 
 
-class Noise2VoidConfig(BackboneConfig):
+class Noise2VoidConfig(BackboneConfig, UnitNoiseConfig):
     """Settings.
 
     Attributes
@@ -42,8 +49,11 @@ class Noise2Void(BaseMethod):
 
     Ours: the pixel itself is not among the replacements (in the paper it may be, one time in 25); hidden
     pixels keep a distance at which none replaces what another hides; only the middle slice hides, its
-    neighbours are seen; the network. Where noise is alike up to r - 1 pixels, the square of 2 r - 1 pixels
-    around each is hidden with it (Broaddus et al., ISBI 2020); above r = 4 the method is refused.
+    neighbours are seen; the network. Where noise is alike up to r - 1 pixels (autocorrelation of 0.2 and
+    more), the square of 2 r - 1 pixels around each is hidden with it (Broaddus et al., ISBI 2020); above
+    r = 4 the method is refused. Images are brought to noise of unit level first, and in use the guess and
+    the noisy pixel are joined to the posterior mean (Laine et al., NeurIPS 2019), see
+    `quell.methods.shared.unit_noise`.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -51,7 +61,8 @@ class Noise2Void(BaseMethod):
         title="learns from single noisy images: hidden pixels from their surroundings",
         source="Krull, Buchholz, Jug, Noise2Void - learning denoising from single noisy images, CVPR 2019",
         fidelity=Fidelity.NAMED,
-        ours="the network; a hidden pixel never replaces itself; wide blind spots for correlated noise",
+        ours="the network; a hidden pixel never replaces itself; wide blind spots for correlated noise; unit "
+        "noise by local estimate; the posterior mean in use",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
     )
@@ -65,6 +76,7 @@ class Noise2Void(BaseMethod):
         self.cell = cell_side(self.radius, config.cell)
         if config.size < self.cell + 2 * (self.radius + WINDOW):
             raise QuellError(f"size must be at least {self.cell + 2 * (self.radius + WINDOW)} for this noise")
+        self.unit = UnitNoise() if config.unit_noise else None
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 
@@ -75,16 +87,19 @@ class Noise2Void(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the squared error at the hidden pixels."""
-        noisy = middle(batch.noisy)
+        stack = self.unit.of(batch.noisy).stack if self.unit else batch.noisy
+        noisy = middle(stack)
         spots = hide(noisy, self.radius, self.cell)
-        centre = batch.noisy.shape[1] // 2
-        parts = (batch.noisy[:, :centre], spots.hidden, batch.noisy[:, centre + 1 :])
-        error = (self.networks["denoiser"](torch.cat(parts, dim=1)) - noisy).square() * spots.centres
+        guess = self.networks["denoiser"](with_middle(stack, spots.hidden))
+        error = (guess - noisy).square() * spots.centres
         yield "denoiser", error.sum() / spots.centres.sum().clamp(min=1)
 
     def exported(self) -> Exported:
-        """Return the network, which sees all pixels."""
-        return export_backbone(plain(self.networks["denoiser"]), self.config)
+        """Return the network, which sees all pixels; on unit noise, the posterior mean of its guess."""
+        told = export_backbone(plain(self.networks["denoiser"]), self.config)
+        if self.unit is None:
+            return told
+        return export_in_unit_noise(replace(told, module=PutBack(told.module)), self.unit)
 
 
 METHOD = Noise2Void

@@ -208,7 +208,7 @@ class Transfer(BaseMethod):
             return None
         data = replace(self.data, sigma=1.0 if self._noise_units else self.data.sigma * self.base.units.gain)
         try:
-            stein = Unsure(UnsureConfig.model_validate({"width": 1}), data)
+            stein = Unsure(UnsureConfig.model_validate({"width": 1, "unit_noise": False}), data)
         except QuellError:
             # Found out only when noisy images alone come: clean or second ones need no estimate.
             return None

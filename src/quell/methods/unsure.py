@@ -16,7 +16,9 @@ from quell.image import Modality
 from quell.methods.base import BaseMethod, middle, plain
 from quell.methods.contracts import Batch, DataFacts, Exported, Fidelity, MethodFacts, Need
 from quell.methods.shared.backbone import BackboneConfig, export_backbone, make_backbone
+from quell.methods.shared.noise_colour import ColourConfig, make_colour
 from quell.methods.shared.noise_correlation import reach_within
+from quell.methods.shared.unit_noise import UnitNoise, export_in_unit_noise, with_middle
 from quell.models.scaling import ScalingKind
 
 MOST = 4
@@ -41,7 +43,7 @@ class Unknown(str, Enum):
     """v = u y (f - y): one over the number of trials."""
 
 
-class UnsureConfig(BackboneConfig):
+class UnsureConfig(BackboneConfig, ColourConfig):
     """Settings.
 
     Attributes
@@ -108,7 +110,10 @@ class Unsure(BaseMethod):
 
     Divergences are estimated with one random direction b of signs, ``b_k . (R(y + d b) - R(y)) / d``. Losses
     are in units of a first guess of the variance. Ours: this scaling, the rates, the network; only the
-    middle slice counts.
+    middle slice counts. Gaussian noise is brought to about unit level first (see
+    `quell.methods.shared.unit_noise`) and has one multiplier, of the covariance matrix C with the colour
+    that was measured in each image: ``2 u E tr(C J)``; what is found on the way is how far that estimate of
+    the level is off. Without (`unit_noise` false) there is one level for all images and a multiplier a lag.
     """
 
     facts: ClassVar[MethodFacts] = MethodFacts(
@@ -117,7 +122,8 @@ class Unsure(BaseMethod):
         source="Tachella, Davies, Jacques, UNSURE: self-supervised learning with unknown noise level and "
         "Stein's unbiased risk estimate, ICLR 2025",
         fidelity=Fidelity.NAMED,
-        ours="the network, the rates, gamma and binomial noise; terms of second derivatives are left out",
+        ours="the network, the rates, gamma and binomial noise; terms of second derivatives are left out; "
+        "unit noise and its colour by local estimate, one multiplier for both",
         need=Need.NOISY_ONLY,
         modalities=(Modality.CT, Modality.PT, Modality.NM, Modality.MR, Modality.XR),
     )
@@ -128,7 +134,9 @@ class Unsure(BaseMethod):
         super().__init__(config, data)
         _check(config.law, data)
         reason = "there would be a multiplier for each of too many lags; use noise2noise or gr2r"
-        self.lags = lags(reach_within(data.correlation, MOST, reason) - 1)
+        local = config.unit_noise and config.law is Unknown.GAUSSIAN
+        self.unit, self.colour = UnitNoise() if local else None, make_colour(config.colour, data)
+        self.lags = lags(0 if local else reach_within(data.correlation, MOST, reason) - 1)
         self.reference = (data.sigma or _GUESS) ** 2
         self.networks = {"denoiser": make_backbone(config), "multiplier": Multipliers(self._first(data))}
         ascent = torch.optim.SGD(
@@ -150,27 +158,45 @@ class Unsure(BaseMethod):
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield what the network lowers, then what the multipliers raise."""
-        yield from self.losses_of(self.networks["denoiser"], batch)
+        network = self.networks["denoiser"]
+        if self.unit is None:
+            yield from self.losses_of(network, batch)
+            return
+        unit = self.unit.of(batch.noisy)
+        signs = _signs(middle(unit.stack))
+        shared = self.colour.to(signs.device).covariance(signs, unit.descriptor)
+        yield from self._losses(network, unit.stack, signs, [shared], 1.0)
 
     def losses_of(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Iterator[tuple[str, Tensor]]:
         """Yield the same for any network from (n, slices, y, x) to the middle slice."""
-        noisy, n = batch.noisy, batch.noisy.shape[0]
-        centre, image = noisy.shape[1] // 2, middle(noisy)
-        signs = torch.randint(0, 2, image.shape, device=image.device).to(image) * 2 - 1
-        step = self.config.probe * self.reference**0.5
-        beside = torch.cat((noisy[:, :centre], image + step * signs, noisy[:, centre + 1 :]), dim=1)
+        image = middle(batch.noisy)
+        signs = _signs(image)
+        weights = self._weights(image, signs, batch)
+        yield from self._losses(network, batch.noisy, signs, weights, self.reference)
+
+    def _losses(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        signs: Tensor,
+        weights: list[Tensor],
+        reference: float,
+    ) -> Iterator[tuple[str, Tensor]]:
+        n, image = noisy.shape[0], middle(noisy)
+        step = self.config.probe * reference**0.5
+        beside = with_middle(noisy, image + step * signs)
         # One pass for both: gradients of several processes are joined once.
         both = network(torch.cat((noisy, beside)))
         change = (both[n:] - both[:n]) / step
-        weights = self._weights(image, signs, batch)
         divergences = torch.stack([(weight * change).mean() for weight in weights])
-        error = (both[:n] - image).square().mean() / self.reference
+        error = (both[:n] - image).square().mean() / reference
         yield "denoiser", error + 2 * (self._multipliers() * divergences).sum()
         yield "multiplier", self.networks["multiplier"](2 * divergences.detach())
 
     def exported(self) -> Exported:
         """Return the network."""
-        return export_backbone(plain(self.networks["denoiser"]), self.config)
+        told = export_backbone(plain(self.networks["denoiser"]), self.config)
+        return told if self.unit is None else export_in_unit_noise(told, self.unit)
 
     def _multipliers(self) -> Tensor:
         held: Any = plain(self.networks["multiplier"])
@@ -206,6 +232,11 @@ class Unsure(BaseMethod):
         }
         first[0] = 1 / shares.get(self.config.law, 1.0)
         return first
+
+
+def _signs(image: Tensor) -> Tensor:
+    """Return a random direction of signs of the shape of an image."""
+    return torch.randint(0, 2, image.shape, device=image.device).to(image) * 2 - 1
 
 
 def lags(radius: int) -> list[tuple[int, int]]:

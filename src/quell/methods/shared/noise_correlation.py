@@ -13,35 +13,41 @@ from quell.errors import QuellError
 LITTLE = 0.1
 """A correlation below this is none."""
 
+TOLERATED = 0.2
+"""A correlation below this does less harm than to guess a pixel from further away: its square, a share of
+0.04 of the power of the noise, is what one pixel tells of the noise of another."""
+
 _TAPS = 33
 
 
-def reach(correlation: Sequence[float]) -> int:
+def reach(correlation: Sequence[float], little: float = LITTLE) -> int:
     """Return the smallest distance in pixels from which on the noise is not alike.
 
     Parameters
     ----------
     correlation : sequence of float
         At distances of 1, 2, ... pixels; empty where it is not known, which counts as none.
+    little : float
+        What counts as none.
 
     Returns
     -------
     int
         1 for white noise.
     """
-    alike = [distance for distance, value in enumerate(correlation, 1) if abs(value) >= LITTLE]
+    alike = [distance for distance, value in enumerate(correlation, 1) if abs(value) >= little]
     return max(alike, default=0) + 1
 
 
 def reach_within(correlation: Sequence[float], most: int, reason: str) -> int:
-    """Return `reach` where it is at most `most`.
+    """Return `reach`, but for correlations that are tolerated, where it is at most `most`.
 
     Raises
     ------
     QuellError
         Otherwise, with the reason.
     """
-    found = reach(correlation)
+    found = reach(correlation, TOLERATED)
     if found > most:
         share = correlation[found - 2]
         raise QuellError(

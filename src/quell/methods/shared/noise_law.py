@@ -26,12 +26,12 @@ from pydantic import Field
 from torch import Tensor
 
 from quell.errors import QuellError
+from quell.methods.base import middle
 from quell.methods.contracts import Batch, DataFacts, MethodConfig
 from quell.methods.shared.noise_correlation import coloured
 from quell.models.scaling import ScalingKind
 
-COUNTS = frozenset({"counts", "cnts"})
-"""Units, in lower case, in which one event is one."""
+_TINY, _HUGE = 1e-6, 1e9
 
 
 class Law(str, Enum):
@@ -56,8 +56,7 @@ class LawConfig(MethodConfig):
         See `Law`.
     level
         Gaussian: standard deviation in image units. Poisson: image units of one event. Gamma: looks.
-        Binomial: trials. ``"auto"`` takes the measured level of the data (Poisson: 1 where the units are
-        counts).
+        Binomial: trials. ``"auto"`` takes the measured level of the data; Poisson: of each image.
     full
         Image value where all trials succeed; binomial only.
     """
@@ -82,6 +81,8 @@ class LevelSource:
         The usual scale, for use after the training.
     full : float
         In image units.
+    each : bool
+        Whether the level is measured in each image, see `event_value`; the value is then not used.
     """
 
     law: Law
@@ -89,10 +90,13 @@ class LevelSource:
     per_scale: bool
     scale: float
     full: float = 1.0
+    each: bool = False
 
     def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return level and full value for each crop in network units, shape (n, 1, 1, 1)."""
         scale = batch.scale.reshape(-1, 1, 1, 1)
+        if self.each:
+            return event_value(middle(batch.noisy)), self.full / scale
         level = torch.full_like(scale, self.value)
         return (level / scale if self.per_scale else level), self.full / scale
 
@@ -117,8 +121,9 @@ def level_source(law: Law, level: Literal["auto"] | float, full: float, data: Da
         if not level > 0 or not math.isfinite(level):
             raise QuellError(f"the level of {law.value} noise must be positive, not {level}")
         return LevelSource(law, float(level), scaled, data.scale, full)
-    if law is Law.POISSON and data.units.lower() in COUNTS:
-        return LevelSource(law, 1.0, True, data.scale, full)
+    if law is Law.POISSON:
+        # Counts are often divided by dose or time: one event then has another value in each image.
+        return LevelSource(law, 1.0, True, data.scale, full, each=True)
     return LevelSource(law, _measured(law, data), False, data.scale, full)
 
 
@@ -139,7 +144,25 @@ def _measured(law: Law, data: DataFacts) -> float:
         return data.sigma
     if not data.mean > 0:
         raise QuellError(f"{law.value} noise needs a positive mean to find its level: set `level`")
-    return data.sigma**2 / data.mean if law is Law.POISSON else data.mean**2 / data.sigma**2
+    return data.mean**2 / data.sigma**2
+
+
+def event_value(image: Tensor) -> Tensor:
+    """Return what one event adds to a pixel, shape (n, 1, 1, 1), from the image (n, 1, y, x) alone.
+
+    Variance over mean: a Poisson number has both alike. The variance is that of mixed second differences,
+    ``(y00 - y01 - y10 + y11) / 2``, which keep that of white noise and have little of the object. Where few
+    events fall on a pixel the estimate is exact: it is then the smallest value above zero, if the two agree
+    within a factor of two.
+    """
+    row = image[:, :, 1:] - image[:, :, :-1]
+    mixed = (row[..., 1:] - row[..., :-1]) / 2
+    mean = image.clamp(min=0).mean(dim=(1, 2, 3), keepdim=True)
+    rough = mixed.square().mean(dim=(1, 2, 3), keepdim=True) / mean.clamp(min=_TINY)
+    positive = torch.where(image > _TINY, image, torch.full_like(image, _HUGE))
+    least = positive.amin(dim=(1, 2, 3), keepdim=True)
+    near = (least > 0.5 * rough) & (least < 2 * rough)
+    return torch.where(near, least, rough).clamp(min=_TINY)
 
 
 def noise_variance(law: Law, values: Tensor, level: Tensor, full: Tensor) -> Tensor:
