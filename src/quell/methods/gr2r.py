@@ -161,7 +161,7 @@ class GR2R(BaseMethod):
         self.unit: UnitNoise | None = None
         self.colour: Colour | OneColour
         if _is_local(config):
-            self.unit = UnitNoise()
+            self.unit = UnitNoise(data.modality.value)
             self.colour = make_colour(config.colour, data)
         else:
             self.source = level_source(config.law, config.level, config.full, data)

@@ -70,7 +70,7 @@ class Neighbor2Neighbor(BaseMethod):
         self._multiple = 2 * backbone_multiple(config)
         if config.size < self._multiple:
             raise QuellError(f"size must be at least {self._multiple}: cells of two by two halve it")
-        self.unit = UnitNoise() if config.unit_noise else None
+        self.unit = UnitNoise(data.modality.value) if config.unit_noise else None
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 

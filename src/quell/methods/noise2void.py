@@ -76,7 +76,7 @@ class Noise2Void(BaseMethod):
         self.cell = cell_side(self.radius, config.cell)
         if config.size < self.cell + 2 * (self.radius + WINDOW):
             raise QuellError(f"size must be at least {self.cell + 2 * (self.radius + WINDOW)} for this noise")
-        self.unit = UnitNoise() if config.unit_noise else None
+        self.unit = UnitNoise(data.modality.value) if config.unit_noise else None
         self.networks = {"denoiser": make_backbone(config)}
         self.optimisers = {"denoiser": self.adam("denoiser")}
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quell.inference.kinds import one_hot
 from quell.inference.normalise import MEAN_BLOCK, difference_scale, level_from_log, local_mean
 from quell.methods.base import middle
 from quell.methods.contracts import Exported, MethodConfig
@@ -76,18 +77,27 @@ class Unit:
 
 
 class UnitNoise(nn.Module):
-    """Estimate the local level of the noise and divide by it."""
+    """Estimate the local level of the noise and divide by it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kind : str
+        What the images show, one of `quell.inference.kinds.KINDS`; nothing if that is open.
+    """
+
+    kind: Tensor
+
+    def __init__(self, kind: str = "") -> None:
         super().__init__()
         self.estimator = load_universal(SOURCE).estimator.eval()
+        self.register_buffer("kind", torch.from_numpy(one_hot(kind))[None], persistent=False)
 
     def forward(self, stack: Tensor) -> Unit:
         """Return a stack (n, slices, y, x), rows and columns a multiple of `MULTIPLE`, with unit noise."""
         image = middle(stack)
         with torch.no_grad():
             scale = difference_scale(image) + 1e-8
-            log_level, descriptor = self.estimator(image / scale)
+            log_level, descriptor = self.estimator(image / scale, self.kind.expand(len(image), -1))
             level = level_from_log(log_level + scale.log(), BLOCK)
             least = LEAST_SHARE * level.mean(dim=(1, 2, 3), keepdim=True) + LEAST
             level = torch.maximum(level, least)
