@@ -135,7 +135,8 @@ class Unsure(BaseMethod):
         _check(config.law, data)
         reason = "there would be a multiplier for each of too many lags; use noise2noise or gr2r"
         local = config.unit_noise and config.law is Unknown.GAUSSIAN
-        self.unit, self.colour = UnitNoise(data.modality.value) if local else None, make_colour(config.colour, data)
+        self.unit = UnitNoise(data.modality.value) if local else None
+        self.colour = make_colour(config.colour, data)
         self.lags = lags(0 if local else reach_within(data.correlation, MOST, reason) - 1)
         self.reference = (data.sigma or _GUESS) ** 2
         self.networks = {"denoiser": make_backbone(config), "multiplier": Multipliers(self._first(data))}
