@@ -62,6 +62,7 @@ class Scanned:
     ----------
     noisy : Tensor, shape (n, slices, y, x)
     level : Tensor, shape (n, 1, y, x)
+        0 where there is no noise: there nothing can be learned of it.
     descriptor : Tensor, shape (n, DESCRIPTOR_SIZE)
     """
 
@@ -130,12 +131,21 @@ def corrupt(
     level, descriptor = level[:, middle : middle + 1], describe(power[:, 0])
     if scanned is not None:
         noisy = torch.where(drawn, noisy, scanned.noisy)
-        level = torch.where(drawn, level, scanned.level)
+        weight = weight * (drawn | (scanned.level > 0))
+        level = torch.where(drawn, level, _positive(scanned.level))
         descriptor = torch.where(drawn[:, :, 0, 0], descriptor, scanned.descriptor)
     noisy = _quantise(noisy, level.mean(dim=(1, 2, 3)))
     noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
     total = (level.square() + own_noise[:, None, None, None].square()).sqrt()
     return Corrupted(noisy, mean[:, middle : middle + 1], total, descriptor, weight, kind)
+
+
+def _positive(level: Tensor) -> Tensor:
+    """Return a level that can be divided by: a tenth of the mean one where there is no noise."""
+    there = (level > 0).to(level)
+    count = there.sum(dim=(1, 2, 3), keepdim=True)
+    mean = torch.where(count > 0, level.sum(dim=(1, 2, 3), keepdim=True) / count.clamp(min=1), 1.0)
+    return torch.where(level > 0, level, 0.1 * mean)
 
 
 def insert_faint(clean: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

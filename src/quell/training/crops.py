@@ -19,7 +19,7 @@ from quell.training.sectors import Place, crop_sectors, turned_sectors
 SLICES = 3
 
 SHARES = {"CT": 0.34, "MR": 0.1, "US": 0.01, "XR": 0.06, "phantom": 0.25}
-MADE_SHARES = {"PT": 0.08, "SPECT": 0.03, "NM": 0.05, "US": 0.05, "MR": 0.02, "XR": 0.01}
+MADE_SHARES = {"PT": 0.08, "SPECT": 0.03, "NM": 0.05, "US": 0.06, "XR": 0.02}
 """How often a crop comes from each kind of reference, and of object that was scanned beforehand.
 
 PET is learned from drawn objects alone: the grains of real PET look like structure to a network that is
@@ -87,7 +87,7 @@ class Crops:
     noisy : ndarray of float32, shape (n, SLICES, size, size)
         Where the law is ``MADE``; elsewhere as `clean`.
     level : ndarray of float32, shape (n, size, size)
-        Of the middle slice, where the law is ``MADE``; ones elsewhere.
+        Of the middle slice, where the law is ``MADE``, with 0 where nothing is to be learned; ones elsewhere.
     descriptor : ndarray of float32, shape (n, DESCRIPTOR_SIZE)
         Where the law is ``MADE``.
     """

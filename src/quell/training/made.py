@@ -33,7 +33,7 @@ _WIDTH = 9
 """Side in pixels of the square over which the variance is averaged."""
 
 _FLOOR = 0.1
-"""Lowest level, in shares of the mean one: where there is no signal there may be no noise at all."""
+"""Lowest level, in shares of the mean one: where there is no signal there may be no noise to be found."""
 
 _PHANTOM = (3, 256, 256)
 
@@ -66,7 +66,6 @@ RECIPES = (
     Recipe("SPECT", ("anatomy-spect", "spect-cardiac"), 50, (0.05, 0.9)),
     Recipe("NM", ("anatomy-nm", "anatomy-nm", "bone-scan"), 120, (0.02, 0.9)),
     Recipe("US", ("anatomy-us",), 90, (1.0, 16.0)),
-    Recipe("MR", ("anatomy-mr", "mr-brain"), 24, (0.03, 0.9)),
     Recipe("XR", ("anatomy-xr",), 40, (0.02, 0.9)),
 )
 
@@ -175,7 +174,8 @@ def _described(roles: Roles, dose: int) -> tuple[FloatArray, dict[str, Any]]:
     apart = noisy - noisy.mean(axis=0)
     variance = apart.var(axis=0, dtype=np.float64) * len(same) / (len(same) - 1)
     level = _level(variance)
-    spectrum = np.abs(np.fft.fft2((apart / level).astype(np.float64))) ** 2
+    unit = np.divide(apart, level, out=np.zeros_like(apart), where=level > 0)
+    spectrum = np.abs(np.fft.fft2(unit.astype(np.float64))) ** 2
     low, high = np.percentile(clean, (0.5, 99.5))
     row = {
         "made": True,
@@ -190,12 +190,12 @@ def _described(roles: Roles, dose: int) -> tuple[FloatArray, dict[str, Any]]:
 
 
 def _level(variance: NDArray[np.float64]) -> FloatArray:
-    """Return the smoothed standard deviation, shape (z, y, x), never below a share of its mean."""
+    """Return the smoothed standard deviation, shape (z, y, x), and 0 where it is next to nothing."""
     from scipy.ndimage import uniform_filter
 
     deep = min(3, len(variance))
     smooth = np.sqrt(np.maximum(uniform_filter(variance, (deep, _WIDTH, _WIDTH), mode="nearest"), 0))
-    level: FloatArray = np.maximum(smooth, _FLOOR * smooth.mean()).astype(np.float32)
+    level: FloatArray = np.where(smooth >= _FLOOR * smooth.mean(), smooth, 0).astype(np.float32)
     return level
 
 
@@ -219,12 +219,6 @@ def _scanner(kind: str, rng: np.random.Generator) -> Settings:
             "bandwidth": float(rng.uniform(0.4, 0.8)),
             "f_number": float(rng.uniform(1.2, 3)),
             "dynamic_range": float(rng.uniform(50, 75)),
-        },
-        "MR": {
-            "snr": float(rng.uniform(15, 40)),
-            "zero_filling": float(rng.choice([1.0, 1.0, 1.3, 1.6, 2.0])),
-            "coils": int(rng.choice([1, 4, 8, 16])),
-            "apodisation": float(rng.choice([0.0, 0.0, 0.3, 0.8])),
         },
         "XR": {
             "quanta_per_value": float(np.exp(rng.uniform(np.log(0.3), np.log(3)))),
