@@ -1,0 +1,168 @@
+"""What the strength does: noise that is left, its texture, likeness to the truth, detection.
+
+    python benchmarks/strength.py --data DATA --modality CT -o docs/results/strength.json
+
+The default strengths of a model's card are chosen with it. The network is run once for each acquisition of
+a flat object, and blended with the input at every strength, as ``--strength`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quell.evaluation.denoisers import find_denoiser
+from quell.evaluation.evidence.noise import periodograms
+from quell.evaluation.evidence.plan import plan_for
+from quell.evaluation.evidence.subject import Subject, flat_object, repeat
+from quell.evaluation.noise_texture import texture_shift
+from quell.image import Image, Modality
+from quell.inference.contracts import Denoised, Denoiser
+from quell.jobs.benchmark import BenchmarkSettings, run_benchmark
+from quell.machine import describe_machine
+from quell.models.registry import locate
+
+STRENGTHS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+SHIFT = 10.0
+"""Percent by which the mean frequency of the noise may move."""
+
+REAL = (Modality.CT, Modality.MR, Modality.XR)
+
+_model = "universal.fast"
+
+
+@dataclass(frozen=True)
+class At:
+    """A model at one strength, whatever its card says."""
+
+    inner: Denoiser
+    strength: float
+
+    @property
+    def card(self) -> Any:
+        """That of the model."""
+        return self.inner.card
+
+    def denoise(self, image: Image, strength: float = 1.0, sigma: Any = "auto") -> Denoised:
+        """Denoise at a share of this strength."""
+        return self.inner.denoise(image, strength * self.strength, sigma)
+
+
+def __getattr__(name: str) -> At:
+    """Return ``at70`` and the like, which the benchmark takes as ``strength:at70``."""
+    if not (name.startswith("at") and name[2:].isdigit()):
+        raise AttributeError(name)
+    return At(
+        find_denoiser(sys.modules["__main__"].__dict__.get("_model", _model)).denoiser, int(name[2:]) / 100
+    )
+
+
+def texture(modality: Modality, model: str, repeats: int, seed: int) -> list[dict[str, float]]:
+    """Return the change of SD and mean frequency (percent) by dose and strength on the flat object."""
+    plan = replace(plan_for(modality, quick=True), repeats=repeats, seed=seed)
+    subject = Subject(At(find_denoiser(model).denoiser, 1.0), plan)
+    flat, rows = flat_object(plan), []
+    for dose in plan.doses:
+        one = repeat(subject, flat.truth, dose, np.random.default_rng([seed, 7]), "flat")
+        before = periodograms(one.noisy, one, flat)
+        for strength in STRENGTHS:
+            blended = one.noisy + np.float32(strength) * (one.denoised - one.noisy)
+            found = texture_shift(before, periodograms(blended, one, flat), repeats=50)
+            rows.append({"dose": dose, "strength": strength, "sd": found.sd.value, "shift": found.mean.value})
+    return rows
+
+
+def highest(rows: Sequence[dict[str, float]]) -> float:
+    """Return the highest strength at which the mean frequency stays within the limit at every dose."""
+    doses = {row["dose"] for row in rows}
+
+    def at(dose: float, strength: float) -> float:
+        return next(abs(r["shift"]) for r in rows if r["dose"] == dose and r["strength"] == strength)
+
+    kept = [s for s in STRENGTHS if all(at(dose, s) <= SHIFT for dose in doses)]
+    return max(kept, default=0.0)
+
+
+def likeness(modality: Modality, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return PSNR and SSIM by dose, and the AUC of the task at the middle dose, at every strength."""
+    names = tuple(f"strength:at{round(100 * s)}" for s in (*STRENGTHS[1::2], 0.9))
+    settings = BenchmarkSettings(
+        modalities=(modality,),
+        denoisers=names,
+        data=arguments.data if modality in REAL else None,
+        images=arguments.images,
+        tuning_images=2,
+        budget=2,
+        rounds=2,
+        task=True,
+        pairs=arguments.pairs,
+        seed=arguments.seed,
+        command="python benchmarks/strength.py",
+    )
+    found = run_benchmark(settings)
+    rows: list[dict[str, Any]] = []
+    for table in found.tables:
+        for row in table.rows:
+            kept = {key: row.values[key].value for key in ("psnr", "ssim") if key in row.values}
+            rows.append({"dose": table.dose, "denoiser": row.denoiser.removeprefix("strength:")} | kept)
+    for one in found.detections:
+        for entry in one.rows:
+            auc = None if entry.auc is None else entry.auc.value
+            name = entry.denoiser.removeprefix("strength:")
+            rows.append({"dose": one.dose, "signal": one.signal, "denoiser": name, "auc": auc})
+    return rows
+
+
+def _told(row: dict[str, float]) -> str:
+    return f"SD {row['sd']:+.0f} %, mean frequency {row['shift']:+.0f} %"
+
+
+def main() -> None:
+    """Measure what is asked for, print it and write it down."""
+    global _model
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=_model)
+    parser.add_argument("--data", type=Path, help="folder of the manifest's images; CT, MR and XR need it")
+    parser.add_argument("--modality", action="append", help="CT, MR, PT, NM, US, XR; all of them")
+    parser.add_argument("--repeats", type=int, default=10, help="acquisitions of the flat object")
+    parser.add_argument("--images", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--texture-only", action="store_true")
+    parser.add_argument("-o", "--out", type=Path)
+    arguments = parser.parse_args()
+    _model = arguments.model
+    card = locate(_model).card
+    told: dict[str, Any] = {"model": card.identifier, "version": card.version, "sha256": card.sha256}
+    told |= {"machine": describe_machine(), "modalities": {}}
+    for name in arguments.modality or ("CT", "MR", "PT", "NM", "US", "XR"):
+        modality = Modality(name)
+        rows = texture(modality, _model, arguments.repeats, arguments.seed)
+        told["modalities"][name] = {"texture": rows, "highest": highest(rows)}
+        print(f"{name}: mean frequency within {SHIFT:g} % up to strength {highest(rows):g}")
+        for row in rows:
+            print(f"  dose {row['dose']:g}, strength {row['strength']:g}: {_told(row)}")
+        if not arguments.texture_only:
+            told["modalities"][name]["likeness"] = likeness(modality, arguments)
+            for row in told["modalities"][name]["likeness"]:
+                print(
+                    "  "
+                    + ", ".join(
+                        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+                    )
+                )
+    if arguments.out:
+        arguments.out.write_text(json.dumps(told, indent=1, default=str) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
