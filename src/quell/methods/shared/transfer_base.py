@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from quell.errors import InputError, ModelError, QuellError
+from quell.inference.kinds import kind_for
 from quell.methods.base import BaseMethod
 from quell.methods.contracts import Batch, DataFacts, Exported, Need
 from quell.methods.registry import find_method
