@@ -191,7 +191,7 @@ def released(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     pytest.importorskip("onnx", reason="ONNX is not installed")
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     list_cards.cache_clear()
-    yield release(trained.folder, "test", "0.1.0", tmp_path)
+    yield release(trained.folder, "test", "0.1.0", tmp_path / "universal.test")
     list_cards.cache_clear()
 
 
