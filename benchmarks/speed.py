@@ -114,20 +114,22 @@ def contenders(folder: Path) -> dict[str, Callable[[], object]]:
                       dynamic_axes={"image": {2: "y", 3: "x"}}, opset_version=17)  # fmt: skip
     rng = np.random.default_rng(0)
     stack = rng.standard_normal((1, card.slices, SIDE, SIDE)).astype(np.float32)
-    spectrum = np.zeros((1, 9), np.float32)
+    told = np.zeros((1, 9 + len(card.kinds)), np.float32)
+    kind = (np.zeros((1, len(card.kinds)), np.float32),) if card.kinds else ()
     runtime = make_runtime("openvino")
-    shapes = {"normalised": stack.shape, "spectrum": spectrum.shape}
+    shapes = {"normalised": stack.shape, "condition" if card.kinds else "spectrum": told.shape}
     files = model_files(card)
     ours = {exact: runtime.load(files["denoiser"], shapes, 1, exact) for exact in (False, True)}
     theirs = {exact: runtime.load(file, {"image": (1, 1, SIDE, SIDE)}, 1, exact) for exact in (False, True)}
-    estimator = runtime.load(files["estimator"], {"scaled": (1, 1, SIDE, SIDE)}, 1, True)
+    scaled = {"scaled": (1, 1, SIDE, SIDE), **({"kind": kind[0].shape} if kind else {})}
+    estimator = runtime.load(files["estimator"], scaled, 1, True)
     one = stack[:, :1].copy()
     slice_ = one[0, 0] * 20 + 40
     short = runtime.description.split()[-1]
     return {
-        f"network, OpenVINO {short}": lambda: ours[False](stack, spectrum),
-        "network, OpenVINO f32": lambda: ours[True](stack, spectrum),
-        "noise estimator, OpenVINO f32": lambda: estimator(one),
+        f"network, OpenVINO {short}": lambda: ours[False](stack, told),
+        "network, OpenVINO f32": lambda: ours[True](stack, told),
+        "noise estimator, OpenVINO f32": lambda: estimator(one, *kind),
         f"DnCNN-17, OpenVINO {short}": lambda: theirs[False](one),
         "DnCNN-17, OpenVINO f32": lambda: theirs[True](one),
         "non-local means, scikit-image, patch 5, distance 6": lambda: denoise_nl_means(

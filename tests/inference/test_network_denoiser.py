@@ -75,10 +75,11 @@ def test_tiles_equal_the_whole(
 def test_the_reach_of_the_network_is_below_the_halo(onnx: Runtime, place: int) -> None:
     card = default_card(Modality.CT)
     side = 2 * card.halo + 64
-    shapes = {"normalised": (1, card.slices, side, side), "spectrum": (1, DESCRIPTOR_SIZE)}
+    told = "condition" if card.kinds else "spectrum"
+    shapes = {"normalised": (1, card.slices, side, side), told: (1, DESCRIPTOR_SIZE + len(card.kinds))}
     network = onnx.load(model_files(card)["denoiser"], shapes, 1, True)
     stack = np.random.default_rng(0).standard_normal(shapes["normalised"]).astype(np.float32)
-    spectrum = np.zeros(shapes["spectrum"], np.float32)
+    spectrum = np.zeros(shapes[told], np.float32)
     middle = side // 2 + place
     (before,) = network(stack, spectrum)
     stack[0, card.slices // 2, middle, middle] += 200

@@ -13,6 +13,7 @@ import pytest
 from quell.errors import ModelError
 from quell.image import Modality
 from quell.inference.contracts import Runtime
+from quell.inference.kinds import one_hot
 from quell.inference.runtimes import make_runtime
 from quell.models.registry import default_card, model_files
 from quell.noise.spectrum import DESCRIPTOR_SIZE
@@ -28,17 +29,26 @@ def files() -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, tuple[np.ndarray, ...]]:
     rng = np.random.default_rng(0)
-    slices = default_card(Modality.CT).slices
-    stack = rng.standard_normal((1, slices, SIDE, SIDE)).astype(np.float32)
+    card = default_card(Modality.CT)
+    stack = rng.standard_normal((1, card.slices, SIDE, SIDE)).astype(np.float32)
     spectrum = rng.normal(0, 0.3, (1, DESCRIPTOR_SIZE)).astype(np.float32)
-    return {"denoiser": (stack, spectrum), "estimator": (stack[:, :1].copy(),)}
+    kind = (one_hot("CT", card.kinds)[None],) if card.kinds else ()
+    told = np.concatenate([spectrum, *kind], axis=1)
+    return {"denoiser": (stack, told), "estimator": (stack[:, :1].copy(), *kind)}
+
+
+def names(values: tuple[np.ndarray, ...]) -> tuple[str, ...]:
+    """Return the names of the inputs of a network: one slice is for the estimator."""
+    told = bool(default_card(Modality.CT).kinds)
+    if values[0].shape[1] == 1:
+        return ("scaled", "kind") if told else ("scaled",)
+    return "normalised", "condition" if told else "spectrum"
 
 
 def outputs(
     runtime: Runtime, file: Path, values: tuple[np.ndarray, ...], exact: bool
 ) -> tuple[np.ndarray, ...]:
-    names = ("normalised", "spectrum") if len(values) == 2 else ("scaled",)
-    shapes = {name: value.shape for name, value in zip(names, values, strict=True)}
+    shapes = {name: value.shape for name, value in zip(names(values), values, strict=True)}
     return runtime.load(file, shapes, 1, exact)(*values)
 
 
@@ -78,14 +88,13 @@ def test_calls_from_several_threads_do_not_meet(
     inputs: dict[str, tuple[np.ndarray, ...]],
 ) -> None:
     runtime: Runtime = request.getfixturevalue(engine)
-    stack, spectrum = inputs["denoiser"]
-    network = runtime.load(
-        files["denoiser"], {"normalised": stack.shape, "spectrum": spectrum.shape}, 1, False
-    )
+    stack, told = inputs["denoiser"]
+    shapes = dict(zip(names((stack, told)), (stack.shape, told.shape), strict=True))
+    network = runtime.load(files["denoiser"], shapes, 1, False)
     gains = [1.0, 2.0, -1.0, 0.5, 3.0, -2.0]
-    alone = [network(np.float32(g) * stack, spectrum)[0] for g in gains]
+    alone = [network(np.float32(g) * stack, told)[0] for g in gains]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda g: network(np.float32(g) * stack, spectrum)[0], gains))
+        together = list(pool.map(lambda g: network(np.float32(g) * stack, told)[0], gains))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -174,7 +174,7 @@ def test_the_universal_module_is_the_denoiser_that_ships(build: Any) -> None:
     wanted = build().denoise(image).image.voxels[0]
     stack = torch.as_tensor(np.repeat(image.voxels, 3, axis=0))[None]
     with torch.no_grad():
-        done = load_universal(UNIVERSAL).eval()(stack)[0, 0]
+        done = load_universal(UNIVERSAL, "MR").eval()(stack)[0, 0]
     # The denoiser keeps to the range of the image.
     done = done.clamp(float(image.voxels.min()), float(image.voxels.max()))
     torch.testing.assert_close(done, torch.as_tensor(np.array(wanted)), atol=0.02, rtol=0)

@@ -10,10 +10,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from quell.image import Modality
+from quell.inference.kinds import KINDS
 from quell.models.registry import default_card
-from quell.networks.universal_unet import ResidualBlock, UniversalUNet
+from quell.networks.universal_unet import ResidualBlock, UniversalUNet, denoiser_widths
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 
+TOLD = DESCRIPTOR_SIZE + len(KINDS)
 TINY = {"slices": 1, "widths": (4, 8), "blocks": (1, 1)}
 
 
@@ -22,7 +24,7 @@ TINY = {"slices": 1, "widths": (4, 8), "blocks": (1, 1)}
 def test_one_slice_comes_out_of_any_number_at_the_same_size(slices: int, shape: tuple[int, int]) -> None:
     network = UniversalUNet(slices=slices, widths=(4, 8, 8), blocks=(1, 1, 1))
     with torch.no_grad():
-        out = network(torch.randn(2, slices, *shape), torch.randn(2, 9))
+        out = network(torch.randn(2, slices, *shape), torch.randn(2, TOLD))
     assert out.shape == (2, 1, *shape)
     assert out.std() > 0
 
@@ -32,8 +34,8 @@ def test_a_network_can_be_made_again_from_its_config() -> None:
     again = UniversalUNet(**network.config)
     again.load_state_dict(network.state_dict())
     stack = torch.randn(1, network.config["slices"], 32, 32)
-    spectrum = torch.randn(1, DESCRIPTOR_SIZE)
-    assert torch.equal(again(stack, spectrum), network(stack, spectrum))
+    told = torch.randn(1, TOLD)
+    assert torch.equal(again(stack, told), network(stack, told))
 
 
 def test_a_block_that_learned_nothing_passes_its_input() -> None:
@@ -44,18 +46,18 @@ def test_a_block_that_learned_nothing_passes_its_input() -> None:
     assert torch.equal(block(features), features)
 
 
-def test_the_spectrum_has_no_say_before_training_and_has_one_after_a_step() -> None:
+def test_what_it_is_told_has_no_say_before_training_and_has_one_after_a_step() -> None:
     torch.manual_seed(0)
     network = UniversalUNet(**TINY)
     image, target = torch.randn(2, 1, 16, 16), torch.randn(2, 1, 16, 16)
-    spectra = torch.randn(2, 2, 9)
+    told = torch.randn(2, 2, TOLD)
     with torch.no_grad():
-        assert torch.equal(network(image, spectra[0]), network(image, spectra[1]))
+        assert torch.equal(network(image, told[0]), network(image, told[1]))
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-    (network(image, spectra[0]) - target).square().mean().backward()
+    (network(image, told[0]) - target).square().mean().backward()
     optimiser.step()
     with torch.no_grad():
-        assert not torch.allclose(network(image, spectra[0]), network(image, spectra[1]), atol=1e-6)
+        assert not torch.allclose(network(image, told[0]), network(image, told[1]), atol=1e-6)
 
 
 def test_the_multiplications_are_those_counted_by_hand() -> None:
@@ -84,3 +86,10 @@ def test_the_network_that_ships_has_the_cost_and_the_size_of_its_card() -> None:
     assert card.kmac_per_pixel < 10
     assert card.multiple == 2 ** len(pair.denoiser.widths)
     assert card.slices == pair.denoiser.config["slices"]
+
+
+@pytest.mark.parametrize("widths", [(4, 8), (16, 32, 64), (3, 5, 7, 9)])
+def test_the_widths_are_read_off_the_weights(widths: tuple[int, ...]) -> None:
+    network = UniversalUNet(widths=widths, blocks=(1,) * len(widths))
+    assert denoiser_widths(network.state_dict(), prefix="") == widths
+    assert denoiser_widths(network.state_dict()) == ()

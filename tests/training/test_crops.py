@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from quell.training.crops import SHARES, SLICES, CropSampler, PhantomPool
+pytest.importorskip("torch", reason="torch is not installed")
 
-
-@pytest.fixture(autouse=True)
-def phantoms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Put constants in the place of anatomy, which would take long to draw; return their values."""
-    values: list[float] = []
-
-    def constant(rng: np.random.Generator, shape: tuple[int, int, int], style: str) -> np.ndarray:
-        values.append(float(np.float32(rng.uniform(5, 6))))
-        return np.full(shape, values[-1], np.float32)
-
-    monkeypatch.setattr("quell.training.crops.random_anatomy", constant)
-    yield values
+from quell.inference.kinds import KINDS, one_hot
+from quell.noise.spectrum import describe
+from quell.training.crops import MADE_SHARES, SHARES, SLICES, Crops, CropSampler
+from quell.training.laws import Law
+from quell.training.made import RECIPES
 
 
 def write_pack(folder: Path, *rows: tuple[str, str, bool, np.ndarray]) -> Path:
@@ -48,27 +41,51 @@ def ramp(*shape: int) -> np.ndarray:
     return np.arange(np.prod(shape)).reshape(shape)
 
 
-def sampler(pack: Path, seed: int = 0, **options: int) -> CropSampler:
-    return CropSampler(pack, np.random.default_rng(seed), **options)
+def sampler(pack: Path, seed: int = 0) -> CropSampler:
+    return CropSampler(pack, seed)
+
+
+def write_phantom(pack: Path, value: float) -> Path:
+    """Add a constant volume as a phantom."""
+    index = json.loads((pack / "index.json").read_text())
+    np.save(pack / "phantom.npy", np.full((3, 40, 40), value, np.float32))
+    row = {"file": "phantom.npy", "modality": "test", "phantom": True, "split": "train"}
+    index.append(row | {"volume": True, "contrast": 1.0, "noise": 0.0})
+    (pack / "index.json").write_text(json.dumps(index))
+    return pack
+
+
+def write_made(folder: Path, voxels: np.ndarray, descriptor: list[float], kind: str = "PT") -> Path:
+    """Write a pack of one object that was scanned beforehand: clean, level, noisy ones."""
+    np.save(folder / "made.npy", voxels.astype(np.float32))
+    row = {"file": "made.npy", "modality": kind, "made": True, "split": "train", "volume": True}
+    row |= {"contrast": 4.0, "noise": 0.0, "descriptor": descriptor}
+    (folder / "index.json").write_text(json.dumps([row]))
+    return folder
 
 
 def test_crops_have_their_shape_and_are_in_units_of_the_contrast(tmp_path: Path) -> None:
     pack = write_pack(tmp_path, ("CT", "train", True, np.full((5, 40, 50), 300.0)))
-    crops = sampler(pack).draw(40, 16)
+    crops = sampler(pack).draw(0, 40, 16)
     assert crops.clean.shape == (40, SLICES, 16, 16)
     assert crops.clean.dtype == np.float32
-    real = np.abs(crops.clean).max(axis=(1, 2, 3)) < 1
     # Crops are turned into their negative at random.
-    assert {round(float(v), 4) for v in crops.clean[real].ravel()} == {0.3, -0.3}
-    assert set(np.round(crops.noise[real], 4)) <= {np.float32(0.02), np.float32(0.012)}
-    assert not crops.noise[~real].any()
+    assert {round(float(v), 4) for v in crops.clean.ravel()} == {0.3, -0.3}
+    assert set(np.round(crops.noise, 4)) == {np.float32(0.02), np.float32(0.012)}
+    assert not crops.descriptor.any() and (crops.level == 1).all()
+    assert np.array_equal(crops.noisy, crops.clean)
 
 
 def test_references_and_phantoms_come_in_their_shares(tmp_path: Path) -> None:
-    pack = write_pack(tmp_path, ("CT", "train", True, np.zeros((3, 20, 20))))
-    crops = sampler(pack, phantoms=3).draw(1000, 8)
+    pack = write_phantom(write_pack(tmp_path, ("CT", "train", True, np.zeros((3, 20, 20)))), 5.0)
+    crops = sampler(pack).draw(0, 1000, 8)
     share = float((np.abs(crops.clean).max(axis=(1, 2, 3)) > 1).mean())
     assert share == pytest.approx(SHARES["phantom"] / (SHARES["phantom"] + SHARES["CT"]), abs=0.06)
+
+
+def test_the_shares_are_those_of_all_crops() -> None:
+    assert sum(SHARES.values()) + sum(MADE_SHARES.values()) == pytest.approx(1)
+    assert {*MADE_SHARES} == {recipe.kind for recipe in RECIPES} <= {*KINDS}
 
 
 def test_only_references_for_training_are_used(tmp_path: Path) -> None:
@@ -76,75 +93,102 @@ def test_only_references_for_training_are_used(tmp_path: Path) -> None:
         ("CT", "train", True, np.zeros((3, 20, 20))),
         ("CT", "validation", True, np.full((3, 20, 20), 2e6)),
     )
-    crops = sampler(write_pack(tmp_path, *rows)).draw(200, 8)
+    crops = sampler(write_pack(tmp_path, *rows)).draw(0, 200, 8)
     assert np.abs(crops.clean).max() < 10
 
 
 def test_crops_without_neighbours_have_equal_slices_and_single_images_have_none(tmp_path: Path) -> None:
-    volume = sampler(write_pack(tmp_path, ("CT", "train", True, ramp(6, 30, 30)))).draw(300, 8)
+    volume = sampler(write_pack(tmp_path, ("CT", "train", True, ramp(6, 30, 30)))).draw(0, 300, 8)
     equal = (volume.clean == volume.clean[:, :1]).all(axis=(1, 2, 3))
     assert equal[volume.alone].all()
     assert 0.15 < volume.alone.mean() < 0.45
-    single = sampler(write_pack(tmp_path, ("US", "train", False, ramp(6, 30, 30)))).draw(300, 8)
-    real = np.abs(single.clean).max(axis=(1, 2, 3)) > 0.0
-    from_phantom = np.ptp(single.clean, axis=(1, 2, 3)) == 0
-    assert single.alone[real & ~from_phantom].all()
+    single = sampler(write_pack(tmp_path, ("US", "train", False, ramp(6, 30, 30)))).draw(0, 300, 8)
+    assert single.alone.all()
 
 
 def test_neighbours_are_neighbours(tmp_path: Path) -> None:
     voxels = np.broadcast_to(1000.0 * np.arange(9)[:, None, None], (9, 30, 30))
-    crops = sampler(write_pack(tmp_path, ("CT", "train", True, voxels)), phantoms=1).draw(300, 8)
-    real = (crops.clean == np.round(crops.clean)).all(axis=(1, 2, 3))
-    steps = np.abs(np.diff(crops.clean[real & ~crops.alone][:, :, 0, 0], axis=1))
+    crops = sampler(write_pack(tmp_path, ("CT", "train", True, voxels))).draw(0, 300, 8)
+    steps = np.abs(np.diff(crops.clean[~crops.alone][:, :, 0, 0], axis=1))
     assert set(steps.ravel()) <= {0.0, 1.0}
     assert (steps == 1).mean() > 0.7
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 40), (2, 12, 7)])
 def test_references_smaller_than_a_crop_are_extended(tmp_path: Path, shape: tuple[int, int, int]) -> None:
-    crops = sampler(write_pack(tmp_path, ("PT", "train", True, ramp(*shape)))).draw(30, 16)
+    crops = sampler(write_pack(tmp_path, ("XR", "train", True, ramp(*shape)))).draw(0, 30, 16)
     assert crops.clean.shape == (30, SLICES, 16, 16)
 
 
 def test_the_same_seed_draws_the_same(tmp_path: Path) -> None:
     pack = write_pack(tmp_path, ("MR", "train", True, ramp(6, 40, 40)))
-    one, same, other = (sampler(pack, seed).draw(20, 8).clean for seed in (4, 4, 5))
+    one, same, other = (sampler(pack, seed).draw(0, 20, 8).clean for seed in (4, 4, 5))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
-def test_a_sampler_goes_on_where_another_stopped(tmp_path: Path) -> None:
+def same(one: Crops, other: Crops) -> bool:
+    return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(one).items())
+
+
+def test_a_batch_depends_on_its_number_alone(tmp_path: Path) -> None:
+    pack = write_phantom(write_pack(tmp_path, ("MR", "train", True, ramp(6, 40, 40))), 5.0)
+    first, second = sampler(pack, 1), sampler(pack, 1)
+    forth = {number: first.draw(number, 8, 8) for number in range(6)}
+    back = {number: second.draw(number, 8, 8) for number in (5, 2, 4, 0, 2)}
+    for number, crops in back.items():
+        assert same(crops, forth[number])
+    assert not any(same(forth[a], forth[b]) for a in forth for b in forth if a < b)
+
+
+def test_a_file_is_open_only_while_it_is_read(tmp_path: Path) -> None:
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("this system does not list the files of a process")
+    pack = write_pack(tmp_path, *(("XR", "train", False, ramp(1, 20, 20)) for _ in range(30)))
+    before = len(list(folder.iterdir()))
+    held = sampler(pack)
+    held.draw(0, 100, 8)
+    assert len(list(folder.iterdir())) <= before + 2
+
+
+def test_what_a_crop_is_said_to_show_is_its_modality_or_nothing(tmp_path: Path) -> None:
     pack = write_pack(tmp_path, ("MR", "train", True, ramp(6, 40, 40)))
-    rng = np.random.default_rng(1)
-    first = CropSampler(pack, rng, phantoms=3, renew=2)
-    for _ in range(11):
-        first.draw(8, 8)
-    later = np.random.default_rng(1)
-    second = CropSampler(pack, later, phantoms=3, renew=2)
-    later.bit_generator.state = rng.bit_generator.state
-    second.draws = first.draws
-    for _ in range(5):
-        np.testing.assert_array_equal(first.draw(8, 8).clean, second.draw(8, 8).clean)
+    told = sampler(pack).draw(0, 400, 8).kind
+    assert {tuple(one) for one in told} == {tuple(one_hot("MR")), tuple(one_hot(""))}
+    assert 1 - told.sum() / 400 == pytest.approx(1 / 8, abs=0.06)
 
 
-def test_one_phantom_is_replaced_in_every_so_many_draws() -> None:
-    pool = PhantomPool(seed=3, size=4, renew=5)
+def test_objects_that_were_scanned_beforehand_keep_their_sign_and_their_noise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    clean = np.broadcast_to(np.linspace(1, 9, 60), (4, 60, 60))
+    level = 0.2 * clean
+    noisy = [clean + level * rng.standard_normal(clean.shape) for _ in range(2)]
+    told = [*np.linspace(-1, 1, 8), 0.7]
+    crops = sampler(write_made(tmp_path, np.stack([clean, level, *noisy]), told)).draw(0, 120, 16)
+    assert (crops.law == Law.MADE).all()
+    assert crops.clean.min() >= 0.25 and crops.clean.max() <= 2.25
+    np.testing.assert_allclose(crops.level, 0.2 * crops.clean[:, 1], rtol=1e-5)
+    share = (crops.noisy - crops.clean)[:, 1] / crops.level
+    # 120 crops of 256 pixels, of which some are the same.
+    assert share.std() == pytest.approx(1, abs=0.03) and abs(share.mean()) < 0.03
+    # Each crop has one of the scans; a flip makes of the two no third.
+    assert not crops.noise.any()
+    assert {tuple(one) for one in crops.kind} == {tuple(one_hot("PT")), tuple(one_hot(""))}
 
-    def values(draws: int) -> list[float]:
-        return [float(pool.get(place, draws).voxels[0, 0, 0]) for place in range(4)]
 
-    before = values(0)
-    assert len(set(before)) == 4
-    assert values(4) == before
-    for renewal in range(1, 10):
-        after = values(5 * renewal)
-        assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
-        before = after
-
-
-def test_phantoms_are_drawn_only_when_asked_for(phantoms: list[float]) -> None:
-    pool = PhantomPool(seed=3, size=400, renew=20)
-    assert len(pool) == 400
-    pool.get(7, 0)
-    pool.get(7, 1)
-    assert len(phantoms) == 1
+def test_more_power_along_one_axis_is_more_along_the_other_after_a_transposition(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    clean = np.zeros((3, 80, 80))
+    # Averaged over rows: power is left where the frequency along x is the higher one.
+    noise = ndimage.uniform_filter(rng.standard_normal(clean.shape), (0, 5, 0), mode="wrap")
+    power = np.abs(np.fft.fft2(noise)) ** 2
+    told = describe(power.mean(axis=0))
+    assert told[-1] > 0.5
+    pack = write_made(tmp_path, np.stack([clean, np.ones_like(clean), noise]), told.tolist())
+    crops = sampler(pack).draw(0, 60, 64)
+    assert set(np.sign(crops.descriptor[:, -1])) == {-1, 1}
+    np.testing.assert_allclose(np.abs(crops.descriptor[:, -1]), told[-1], rtol=1e-5)
+    np.testing.assert_allclose(crops.descriptor[:, :-1], np.tile(told[:-1], (60, 1)), rtol=1e-5)
+    seen = describe((np.abs(np.fft.fft2(crops.noisy[:, 1])) ** 2).astype(np.float64))[:, -1]
+    np.testing.assert_array_equal(np.sign(seen), np.sign(crops.descriptor[:, -1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,16 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from scipy import ndimage
 
+from quell.errors import ModelError
 from quell.image import Image, Modality
 from quell.inference.contracts import Runtime
+from quell.inference.kinds import one_hot
 from quell.inference.network_denoiser import NetworkDenoiser
 from quell.models import registry
 from quell.models.registry import default_card, find_card, list_cards, model_files
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 from quell.training.release import HALO, release
-from quell.training.universal import CHECKPOINT, Options, Pair, Run, losses
+from quell.training.universal import CHECKPOINT, Options, Pair, Run, losses, starting_weights
 
 CPU = torch.device("cpu")
 OPTIONS = Options(batch=2, size=32, crops=2 * 20)
@@ -30,14 +33,6 @@ OPTIONS = Options(batch=2, size=32, crops=2 * 20)
 def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     field = ndimage.gaussian_filter(rng.standard_normal(shape), (0, 6, 6))
     return (field / field.std()).astype(np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_phantoms() -> Iterator[None]:
-    """Put smooth fields in the place of anatomy, which takes long to draw."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quell.training.crops.random_anatomy", lambda rng, *_: smooth(rng, (3, 64, 64)))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +59,7 @@ def total_loss(pair: Pair, pack: Path, folder: Path) -> float:
     """Return the loss on a fixed batch that no training saw."""
     batch = Run(pack, folder, Options(batch=8, size=32, seed=99), CPU)
     torch.manual_seed(7)
-    crops = batch._batch(batch.sampler.draw(8, 32))
+    crops = batch.corrupted(batch.batches[0])
     with torch.no_grad():
         image, level, spectrum = losses(crops, *pair(crops, torch.zeros(8, 1, dtype=torch.bool)))
     return float(image + 0.5 * level + 0.1 * spectrum)
@@ -81,10 +76,10 @@ def test_a_few_steps_lower_the_loss(trained: Run, pack: Path, tmp_path: Path) ->
 def test_a_run_that_was_stopped_ends_with_the_same_weights(trained: Run, pack: Path, tmp_path: Path) -> None:
     first = Run(pack, tmp_path, OPTIONS, CPU)
     for _ in range(9):
-        first._one_step()
+        first.advance(first.batches[first.step])
     first._save()
     # What follows the checkpoint is lost with the process.
-    first._one_step()
+    first.advance(first.batches[first.step])
     second = Run(pack, tmp_path, OPTIONS, CPU)
     assert second.step == 9
     second.train()
@@ -92,6 +87,56 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(trained: Run, pack: P
     for mine, other in ((second.pair, trained.pair), (second.average, trained.average)):
         for name, weights in mine.state_dict().items():
             assert torch.equal(weights, other.state_dict()[name]), name
+
+
+def test_pieces_by_the_clock_end_with_the_same_weights(trained: Run, pack: Path, tmp_path: Path) -> None:
+    steps = []
+    for _ in range(OPTIONS.steps + 1):
+        run = Run(pack, tmp_path, OPTIONS, CPU)
+        done = run.train(minutes=1e-9)
+        steps.append(run.step)
+        if done:
+            break
+    # A piece takes at least one step, however short it is.
+    assert steps == list(range(1, OPTIONS.steps + 1))
+    for name, weights in run.pair.state_dict().items():
+        assert torch.equal(weights, trained.pair.state_dict()[name]), name
+
+
+def test_processes_that_draw_crops_change_nothing(trained: Run, pack: Path, tmp_path: Path) -> None:
+    run = Run(pack, tmp_path, OPTIONS, CPU, workers=2)
+    run.train()
+    for name, weights in run.pair.state_dict().items():
+        assert torch.equal(weights, trained.pair.state_dict()[name]), name
+
+
+def test_a_larger_tier_begins_where_a_smaller_one_ended(trained: Run, pack: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    file = tmp_path / "weights.safetensors"
+    save_file({name: w.contiguous() for name, w in trained.average.state_dict().items()}, file)
+    wide = Run(pack, tmp_path / "run", replace(OPTIONS, tier="standard"), CPU, file)
+    plain = Run(pack, tmp_path / "other", replace(OPTIONS, tier="standard"), CPU)
+    crops = wide.corrupted(wide.batches[0])
+    none = torch.zeros(2, 1, dtype=torch.bool)
+    with torch.no_grad():
+        small, large, new = (pair(crops, none)[0] for pair in (trained.average, wide.pair, plain.pair))
+    # A little noise keeps the copies apart.
+    assert (large - small).square().mean() < 0.1 * (new - small).square().mean()
+
+
+def test_weights_of_a_larger_tier_or_of_something_else_begin_nothing(pack: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    file = tmp_path / "weights.safetensors"
+    wide = {name: weights.contiguous() for name, weights in Pair("standard").state_dict().items()}
+    for weights in (wide, {"other": torch.zeros(3)}):
+        save_file(weights, file)
+        with pytest.raises(ModelError, match="no weights to begin with"):
+            starting_weights(file, Pair())
+    file.write_bytes(b"something else")
+    with pytest.raises(ModelError, match="no weights to begin with"):
+        starting_weights(file, Pair())
 
 
 def test_another_seed_ends_with_other_weights(trained: Run, pack: Path, tmp_path: Path) -> None:
@@ -131,7 +176,7 @@ def test_a_perfect_answer_has_no_loss(pack: Path, tmp_path: Path) -> None:
     from quell.noise.grid import block_mean
 
     run = Run(pack, tmp_path, OPTIONS, CPU)
-    batch = run._batch(run.sampler.draw(4, 32))
+    batch = run.corrupted(run.batches[0])
     truth = batch.noisy[:, 1:2] - batch.clean
     found = losses(batch, truth, block_mean(batch.level.log(), 8), batch.descriptor)
     assert [float(loss) for loss in found] == pytest.approx([0, 0, 0], abs=1e-6)
@@ -146,7 +191,7 @@ def released(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     pytest.importorskip("onnx", reason="ONNX is not installed")
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     list_cards.cache_clear()
-    yield release(trained.folder, "test", "0.1.0", tmp_path)
+    yield release(trained.folder, "test", "0.1.0", tmp_path / "universal.test")
     list_cards.cache_clear()
 
 
@@ -164,11 +209,12 @@ def test_a_released_run_is_a_model_that_agrees_with_torch_in_every_engine(
     rng = np.random.default_rng(0)
     # Not the size that the export saw.
     stack = rng.standard_normal((1, card.slices, 40, 72)).astype(np.float32)
-    spectrum = rng.standard_normal((1, DESCRIPTOR_SIZE)).astype(np.float32)
+    kind = one_hot("MR")[None]
+    told = np.concatenate([rng.standard_normal((1, DESCRIPTOR_SIZE)), kind], axis=1).astype(np.float32)
     pair = trained.average.eval()
     calls = {
-        "denoiser": ({"normalised": stack, "spectrum": spectrum}, pair.denoiser),
-        "estimator": ({"scaled": stack[:, :1].copy()}, pair.estimator),
+        "denoiser": ({"normalised": stack, "condition": told}, pair.denoiser),
+        "estimator": ({"scaled": stack[:, :1].copy(), "kind": kind}, pair.estimator),
     }
     for role, (inputs, module) in calls.items():
         with torch.no_grad():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quell.cli import console
+from quell.errors import QuellError
 
 NAME = "release"
 
@@ -48,6 +49,8 @@ def train_release(
     folder = resume if out is None else out
     assert folder is not None
     given = {name: value for name, value in changes.items() if value is not None}
+    if resume is not None and given:
+        raise QuellError(f"a run goes on with its own settings: leave out --{', --'.join(given)}")
     settings = None if resume is not None else ReleaseSettings(**given)
     result = job(folder, settings, data, minutes=minutes, accelerator=accelerator, say=say)
     print(f"{result.crops} of {result.of} crops in {result.minutes:.1f} min")

@@ -148,14 +148,23 @@ def train(
     own: dict[str, Any] = {
         "tier": _value(tier),
         "crops": crops,
-        "start": None if start is None else str(start),
+        "start": None if start is None else str(start.absolute()),
     }
+    others: dict[str, Any] = {
+        "config": config,
+        "set": set_,
+        "steps": steps,
+        "devices": devices,
+        "precision": precision,
+        "modality": modality,
+        "doses": doses,
+        "as-noisy": as_noisy or None,
+        "force": force or None,
+    }
+    _refuse(others if method == RELEASE else own, method)
     if method == RELEASE:
         where: Any = _value(accelerator) or "auto"
         return train_release(out, resume, data, {**own, "seed": seed}, minutes, where, quiet)
-    for name, value in own.items():
-        if value is not None:
-            raise typer.BadParameter(f"belongs to `quell train {RELEASE}`", param_hint=f"--{name}")
     given: dict[str, dict[str, Any]] = {
         "method": {"steps": steps},
         "data": {
@@ -180,6 +189,13 @@ def train(
     with training_progress(quiet or not _speaks()) as watch:
         result = _run(method, out, resume, config, set_ or [], given, watch)
     return _tell(method, result) if _speaks() else 0
+
+
+def _refuse(options: dict[str, Any], method: str) -> None:
+    """Refuse options that were given though the method has no use for them."""
+    for name, value in options.items():
+        if value is not None:
+            raise typer.BadParameter(f"is nothing to `quell train {method}`", param_hint=f"--{name}")
 
 
 def _run(

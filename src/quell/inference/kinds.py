@@ -16,9 +16,21 @@ KINDS = ("CT", "MR", "PT", "SPECT", "NM", "US", "XR")
 
 def kind_of(image: Image) -> str:
     """Return which of `KINDS` an image is, or nothing where its modality is not known."""
-    if image.modality is Modality.NM:
-        return "SPECT" if image.volume else "NM"
-    return image.modality.value if image.modality.value in KINDS else ""
+    return kind_for(image.modality, image.volume)
+
+
+def kind_for(modality: Modality, volume: bool) -> str:
+    """Return which of `KINDS` the images of a modality are, or nothing where it is not known.
+
+    Parameters
+    ----------
+    modality : Modality
+    volume : bool
+        Whether the slices of an image are neighbours.
+    """
+    if modality is Modality.NM and volume:
+        return "SPECT"
+    return modality.value if modality.value in KINDS else ""
 
 
 def usual_strength(card: ModelCard, image: Image) -> float:

@@ -133,7 +133,7 @@ class NetworkDenoiser:
         return with_activity(found, slices)
 
     def _kind(self, image: Image) -> tuple[FloatArray, ...]:
-        """Return what the networks are told of the kind, shape (1, kinds); nothing if they are not."""
+        """Return what the networks are told of the kind of image, shape (1, kinds), or nothing."""
         kinds = self._card.kinds
         return (one_hot(kind_of(image), kinds)[None],) if kinds else ()
 

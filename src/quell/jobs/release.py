@@ -6,15 +6,21 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from quell.errors import InputError, QuellError
+from quell.errors import InputError, OutputError, QuellError
+from quell.jobs.training_extra import training_extra
+from quell.models.registry import MODEL
 
 if TYPE_CHECKING:
     from quell.training.universal import Options
 
-SETTINGS, MATERIAL, MODEL = "release.json", "material", "model"
+SETTINGS, MATERIAL = "release.json", "material"
+
+CONFIG = "config.yaml"
+"""In the folder of a run of any other method."""
 
 TIERS = ("fast", "standard")
 
@@ -115,28 +121,33 @@ def train_release(
     Raises
     ------
     QuellError
-        If settings make no sense, or the folder holds another run, or none where one should be.
+        If settings make no sense, the folder holds another run, or none where one should be, or references
+        are missing: before anything is written.
     """
     chosen = _settings(out, settings)
-    import torch
+    if minutes is not None and not minutes > 0:
+        raise QuellError(f"a piece is longer than 0 minutes, not {minutes}")
+    with training_extra():
+        # The model at the end is written with it: better missed now than then.
+        import_module("onnx")
+        from quell.training.material import make_material
+        from quell.training.release import release
+        from quell.training.universal import Options, Run, chosen_device
 
-    from quell.training.material import INDEX, make_material
-    from quell.training.release import release
-    from quell.training.universal import Options, Run
-
-    device = torch.device(_device(accelerator, torch.cuda.is_available()))
+    device = chosen_device(accelerator)
+    start = Path(chosen.start) if chosen.start else None
+    _check(out, chosen, data)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / SETTINGS).write_text(json.dumps(asdict(chosen), indent=1) + "\n", "utf-8")
     cores = os.cpu_count() or 1
-    material = out / MATERIAL
-    if not (material / INDEX).exists():
-        if data is None:
-            raise QuellError("name the folder of the references: --data DIR")
-        make_material(data, material, seed=chosen.seed, workers=cores, say=say)
+    if data is not None:
+        make_material(data, out / MATERIAL, seed=chosen.seed, workers=cores, say=say)
     if workers is None:
         workers = max(1, cores - 2) if device.type == "cuda" else 0
     options = Options(
         crops=chosen.crops, batch=chosen.batch, rate=chosen.rate, seed=chosen.seed, tier=chosen.tier
     )
-    run = Run(material, out, options, device, Path(chosen.start) if chosen.start else None, workers)
+    run = Run(out / MATERIAL, out, options, device, start, workers)
     done = run.train(float("inf") if minutes is None else minutes, lambda line: say(_line(line, options)))
     if done:
         release(out, chosen.tier, "0.0.0", out / MODEL)
@@ -148,25 +159,44 @@ def _line(line: dict[str, float], options: Options) -> str:
     return f"{share:.1%} of {options.crops} crops: image {line['image']:.4f}, level {line['level']:.4f}"
 
 
-def _device(accelerator: str, has_gpu: bool) -> str:
-    if accelerator == "gpu" and not has_gpu:
-        raise QuellError("there is no GPU that PyTorch can use")
-    return "cuda" if has_gpu and accelerator != "cpu" else "cpu"
+def _check(out: Path, settings: ReleaseSettings, data: Path | None) -> None:
+    """Refuse what would fail only after minutes of work."""
+    from quell.training.material import INDEX, check_references
+    from quell.training.universal import CHECKPOINT, Pair, starting_weights
+
+    if not (out / MATERIAL / INDEX).exists():
+        if data is None:
+            raise QuellError("name the folder of the references: --data DIR")
+        check_references(data)
+    if settings.start and not (out / CHECKPOINT).exists():
+        starting_weights(Path(settings.start), Pair(settings.tier))
 
 
 def _settings(out: Path, settings: ReleaseSettings | None) -> ReleaseSettings:
-    """Return the settings of a run, and write those of a new one."""
-    file = out / SETTINGS
-    held: dict[str, Any] | None = json.loads(file.read_text("utf-8")) if file.exists() else None
+    """Return the settings of a run, those that it holds if none are given."""
+    held = _held(out)
     if settings is None:
         if held is None:
             raise InputError(out, "holds no training of a release")
-        return ReleaseSettings(**held)
+        return held
     settings.check()
-    if held is not None and held != asdict(settings):
-        raise InputError(
+    if held not in (None, settings):
+        raise OutputError(
             out, "holds a run with other settings: go on with --resume, or choose another folder"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(settings), indent=1) + "\n", "utf-8")
+    if held is None and ((out / CONFIG).exists() or (out / MODEL).exists()):
+        raise OutputError(out, "holds a run of another method: choose another folder")
+    if out.exists() and not out.is_dir():
+        raise OutputError(out, "is a file; a run needs a folder")
     return settings
+
+
+def _held(out: Path) -> ReleaseSettings | None:
+    """Return the settings of the run in a folder; None where there is none."""
+    file = out / SETTINGS
+    if not file.is_file():
+        return None
+    try:
+        return ReleaseSettings(**json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(file, "does not hold what a run writes") from error

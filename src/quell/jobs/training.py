@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from quell.errors import QuellError
+from quell.jobs.training_extra import training_extra
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -27,7 +27,7 @@ def trainable(name: str) -> Any:
     QuellError
         If there is no such method, or it learns from the study that it denoises.
     """
-    with _training_extra():
+    with training_extra():
         from quell.methods.contracts import Need
         from quell.methods.registry import find_method
     kind = find_method(name)
@@ -40,7 +40,7 @@ def trainable(name: str) -> Any:
 
 def method_facts() -> tuple[Any, ...]:
     """Return the `quell.methods.contracts.MethodFacts` of all methods, by name."""
-    with _training_extra():
+    with training_extra():
         from quell.methods.registry import list_methods
 
         return list_methods()
@@ -197,15 +197,3 @@ def _data(kind: Any, settings: TrainSettings, folder: Any, fabric: Fabric) -> An
     prepared = prepared or prepare(asked, kind, cache)
     prepared.train.to(fabric.device)
     return prepared
-
-
-@contextmanager
-def _training_extra() -> Iterator[None]:
-    """Say in one line what to install where the core alone is there."""
-    try:
-        yield
-    except ImportError as error:
-        if (error.name or "").startswith("quell"):
-            raise
-        needed = "training needs more than the core"
-        raise QuellError(f"{needed} ({error.name} is missing): pip install 'quell[train]'") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -36,7 +37,10 @@ class Reference:
 
     Attributes
     ----------
-    voxels : ndarray of float32, shape (z, y, x)
+    file : Path
+        Of the voxels: float32, shape (z, y, x).
+    shape : tuple of int
+        Of the array in the file.
     contrast : float
         The span of values that matters (1000 HU in CT), in the units of the voxels.
     noise : float
@@ -47,19 +51,35 @@ class Reference:
         Modality, or the style of a phantom: decides which laws of noise it may get. That of objects that
         were scanned beforehand begins with `MADE`; their voxels have the shape (2 + n, z, y, x): clean,
         level, noisy.
+    sectors_file : Path, optional
+        How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
     descriptor : tuple of float
         Of the noise of objects that were scanned beforehand.
-    sectors : ndarray of float16, shape (z, sectors, rows, columns), optional
-        How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
+
+    Notes
+    -----
+    A file is open only while it is read: there are more of them than a process may hold open.
     """
 
-    voxels: FloatArray
+    file: Path
+    shape: tuple[int, ...]
     contrast: float
     noise: float
     volume: bool
     kind: str = ""
-    sectors: npt.NDArray[np.float16] | None = None
+    sectors_file: Path | None = None
     descriptor: tuple[float, ...] = (0.0,) * DESCRIPTOR_SIZE
+
+    @property
+    def voxels(self) -> FloatArray:
+        """The array in the file, of which only what is used gets read."""
+        array: FloatArray = np.load(self.file, mmap_mode="r")
+        return array
+
+    @property
+    def sectors(self) -> npt.NDArray[np.float16] | None:
+        """The maps of directional noise, shape (z, sectors, rows, columns)."""
+        return None if self.sectors_file is None else np.load(self.sectors_file, mmap_mode="r")
 
     @property
     def made(self) -> bool:
@@ -141,8 +161,9 @@ class CropSampler:
                 self._add(pack, entry)
         # A reference counts by the root of its size, so that one long series does not drown the rest.
         self._weights = {
-            kind: np.sqrt([r.voxels.size for r in rs]) / np.sqrt([r.voxels.size for r in rs]).sum()
-            for kind, rs in self._references.items()
+            kind: roots / roots.sum()
+            for kind, references in self._references.items()
+            for roots in [np.sqrt([math.prod(one.shape) for one in references])]
         }
         shares = SHARES | {MADE + kind: share for kind, share in MADE_SHARES.items()}
         self._kinds = [kind for kind in shares if kind in self._references]
@@ -160,11 +181,12 @@ class CropSampler:
         return Crops(**columns)
 
     def _add(self, pack: Path, entry: dict[str, Any]) -> None:
-        voxels = np.load(pack / entry["file"], mmap_mode="r")
+        file = pack / entry["file"]
+        shape = np.load(file, mmap_mode="r").shape
         kind = (MADE if entry.get("made") else "") + entry["modality"]
-        sectors = np.load(pack / entry["sectors"], mmap_mode="r") if entry.get("sectors") else None
+        sectors = pack / entry["sectors"] if entry.get("sectors") else None
         told = tuple(entry.get("descriptor", Reference.descriptor))
-        held = (voxels, entry["contrast"], entry["noise"], entry["volume"], kind, sectors, told)
+        held = (file, shape, entry["contrast"], entry["noise"], entry["volume"], kind, sectors, told)
         group = "phantom" if entry.get("phantom") else kind
         self._references.setdefault(group, []).append(Reference(*held))
 
@@ -177,15 +199,15 @@ class CropSampler:
         reference = self._reference()
         if reference.made:
             return self._made(reference, size)
-        law = draw_law(self._rng, reference.kind, reference.sectors is not None)
-        rows, columns = reference.voxels.shape[-2:]
+        law = draw_law(self._rng, reference.kind, reference.sectors_file is not None)
+        rows, columns = reference.shape[-2:]
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
         factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1
         index, alone, place = self._place(reference, factor * size)
         stack = _cut(reference.voxels, index, place)
         clean = _halved(stack) if factor == 2 else stack
         maps = reference.sectors if law is Law.STREAKS else None
-        sectors = crop_sectors(maps, place, reference.voxels.shape)
+        sectors = crop_sectors(maps, place, reference.shape)
         flips = self._rng.random(5) < 0.5
         # Counts and echoes have a floor: upside down they obey no law.
         flips[4] &= law in (Law.GENERAL, Law.STREAKS)
@@ -222,7 +244,7 @@ class CropSampler:
             "noise": 0.0,
             "alone": alone,
             "law": Law.MADE,
-            "sectors": crop_sectors(None, place, reference.voxels.shape[1:]),
+            "sectors": crop_sectors(None, place, reference.shape[1:]),
             "kind": one_hot("" if self._rng.random() < 0.125 else kind),
             "noisy": parts[1],
             "level": parts[2][SLICES // 2],
@@ -231,7 +253,7 @@ class CropSampler:
 
     def _place(self, reference: Reference, size: int) -> tuple[list[int], bool, Place]:
         """Draw a place: the slices, whether they are one and the same, and the corner."""
-        depth, rows, columns = reference.voxels.shape[-3:]
+        depth, rows, columns = reference.shape[-3:]
         z = int(self._rng.integers(depth))
         alone = not reference.volume or self._rng.random() < 0.3
         reach = SLICES // 2

@@ -19,7 +19,16 @@ from quell.image import FloatArray
 from quell.noise.flat import quiet_level
 from quell.training.sectors import sector_maps
 
-__all__ = ["MANIFEST", "Found", "describe", "load", "pack", "read_manifest", "references"]
+__all__ = [
+    "MANIFEST",
+    "Found",
+    "describe",
+    "load",
+    "pack",
+    "pack_references",
+    "read_manifest",
+    "references",
+]
 
 CT_RANGE = (-1024.0, 3071.0)
 """Values outside of what a 12-bit CT can store are marks for "no data"."""
@@ -31,7 +40,20 @@ _CORONAL_FROM = 40
 
 
 def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any]]:
-    """Write every reference of the manifest as an array, and an index of them.
+    """Write every reference of the manifest as an array, and ``index.json``, an index of them.
+
+    Parameters
+    ----------
+    data, out, manifest : Path
+        As `pack_references`, which returns the same.
+    """
+    index = pack_references(data, out, manifest)
+    (out / "index.json").write_text(json.dumps(index, indent=1))
+    return index
+
+
+def pack_references(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any]]:
+    """Write every reference of the manifest as an array.
 
     Parameters
     ----------
@@ -45,7 +67,7 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
     Returns
     -------
     list of dict
-        The index: ``file``, ``modality``, ``split``, ``contrast`` and ``noise`` (in the units of the
+        For an index: ``file``, ``modality``, ``split``, ``contrast`` and ``noise`` (in the units of the
         array), ``volume``, ``shape``, ``source``; of axial CT also ``sectors``, the file of its maps of
         directional noise.
     """
@@ -61,7 +83,6 @@ def pack(data: Path, out: Path, manifest: Path = MANIFEST) -> list[dict[str, Any
                 row["sectors"] = f"{Path(row['file']).stem}.sectors.npy"
                 np.save(out / row["sectors"], sector_maps(found.voxels, found.pixel_mm))
             index.append(row)
-    (out / "index.json").write_text(json.dumps(index, indent=1))
     return index
 
 

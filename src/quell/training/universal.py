@@ -13,10 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from quell.errors import ModelError, QuellError
 from quell.inference.normalise import difference_scale, level_from_log, local_mean
 from quell.networks.noise_estimator import BLOCK, NoiseEstimator
 from quell.networks.universal_unet import UniversalUNet
@@ -50,6 +52,25 @@ class Options:
     def steps(self) -> int:
         """Length of the run."""
         return max(1, self.crops // self.batch)
+
+
+def chosen_device(accelerator: str) -> torch.device:
+    """Return where to train.
+
+    Parameters
+    ----------
+    accelerator : str
+        ``"auto"``, ``"cpu"`` or ``"gpu"``.
+
+    Raises
+    ------
+    QuellError
+        If a GPU is asked for and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
+        raise QuellError("there is no GPU that PyTorch can use")
+    return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
 
 
 class Pair(nn.Module):
@@ -87,6 +108,26 @@ class Pair(nn.Module):
         with torch.autocast(centre.device.type, torch.bfloat16):
             normalised = self.denoiser((batch.noisy - local_mean(centre)) / level, condition)
         return level * normalised.float(), log_level, descriptor
+
+
+def starting_weights(file: Path, pair: Pair) -> dict[str, Tensor]:
+    """Return the weights of a model that ships, widened to those of a pair.
+
+    Parameters
+    ----------
+    file : Path
+        ``weights.safetensors``.
+    pair : Pair
+
+    Raises
+    ------
+    ModelError
+        If they cannot be read, or do not fit.
+    """
+    try:
+        return widened(load_file(file), pair.state_dict())
+    except (OSError, RuntimeError, SafetensorError, ModelError) as error:
+        raise ModelError(f"{file}: no weights to begin with: {' '.join(str(error).split())}") from error
 
 
 def losses(
@@ -162,8 +203,8 @@ class Run:
         return self.step / self.options.steps
 
     def start_from(self, weights: Path) -> None:
-        """Begin with the weights of a model instead of random ones."""
-        state = widened(load_file(weights), self.pair.state_dict())
+        """Begin with the weights of a model instead of random ones; see `starting_weights`."""
+        state = starting_weights(weights, self.pair)
         self.pair.load_state_dict(state)
         self.average.load_state_dict(state)
 
@@ -203,12 +244,15 @@ class Run:
     def _loader(self) -> DataLoader[Crops]:
         numbers = range(self.step, self.options.steps)
         more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
+        # A loader takes a number from its generator, and a run that goes on makes one loader more.
+        own = torch.Generator().manual_seed(self.options.seed)
         return DataLoader(
             self.batches,
             batch_size=None,
             sampler=numbers,
             num_workers=self.workers,
             collate_fn=_as_drawn,
+            generator=own,
             **more,
         )
 

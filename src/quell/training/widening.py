@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quell.errors import ModelError
 from quell.networks.universal_unet import denoiser_widths
 
 
@@ -26,9 +27,16 @@ def widened(old: Mapping[str, Tensor], new: Mapping[str, Tensor], noise: float =
     new : mapping of str to Tensor
         Of the wide one, for the shapes.
     noise : float
-        Standard deviation of the noise over that of the weights.
+        Standard deviation of the noise over that of the weights; layers that do not grow get none.
+
+    Raises
+    ------
+    ModelError
+        If these are no weights of such a network, or those of a wider one.
     """
     plan = _Plan(denoiser_widths(old), denoiser_widths(new))
+    if len(plan.old) != len(plan.new) or any(a > b for a, b in zip(plan.old, plan.new, strict=True)):
+        raise ModelError(f"weights of widths {plan.old} cannot begin a network of widths {plan.new}")
     return {
         name: _padded(plan.widen(name, old[name], noise), like) if name in old else torch.zeros_like(like)
         for name, like in new.items()
@@ -56,7 +64,8 @@ class _Plan:
             share = torch.bincount(copies)[copies].to(weights)
             shape = [-1 if axis == at_input else 1 for axis in range(weights.ndim)]
             weights = weights.index_select(at_input, copies) / share.reshape(shape)
-        if weights.ndim > 1 and self.old != self.new:
+        grown = any(level is not None and self.old[level] != self.new[level] for level in (out, into))
+        if weights.ndim > 1 and grown:
             weights = weights + noise * weights.std() * torch.randn_like(weights)
         return weights
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from quell.errors import InputError, ModelError, QuellError
+from quell.inference.kinds import kind_for
 from quell.methods.base import BaseMethod
 from quell.methods.contracts import Batch, DataFacts, Exported, Need
 from quell.methods.registry import find_method
@@ -94,7 +95,7 @@ def load_base(base: str, data: DataFacts) -> Base:
     if folder.exists():
         return _base_of_run(folder, data)
     try:
-        module = load_universal(base, data.modality.value)
+        module = load_universal(base, kind_for(data.modality, data.shape[0] > 1))
     except ModelError as error:
         raise QuellError(
             f"base {base!r} is no folder of a run and no model to start from: {error}"
