@@ -95,9 +95,9 @@ class PixelBoosting:
     """Boost a `BoostedSpeckle` step by step.
 
     Trees of the image and trees of the interval are grown on pixels of different batches, so that the
-    interval is about what is left over on pixels that the image has not seen. Pixels of patients that are kept back
-    (where patients are not known or too few: of every fourth batch) grow no tree: they say how many trees of
-    the image are used, none if need be, and by how much the interval is widened.
+    interval is about what is left over on pixels that the image has not seen. Pixels of patients that are
+    kept back (where patients are not known or too few: of every fourth batch) grow no tree: they say how
+    many trees of the image are used, none if need be, and by how much the interval is widened.
 
     Parameters
     ----------
