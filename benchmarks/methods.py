@@ -162,10 +162,13 @@ FAMILIES = (
         False,
         (0.25, 0.1),
         (
-            Entry("scintigraphy-unet", ("method.width=8", "method.size=128", "method.batch=4")),
+            Entry("scintigraphy-unet", ("method.width=8", "method.size=128", "method.batch=4", _rate(4e-3))),
             Entry(
                 "scintigraphy-unet",
-                ("method.width=8", "method.size=128", "method.batch=4", "method.target=independent"),
+                (
+                    *("method.width=8", "method.size=128", "method.batch=4", _rate(4e-3)),
+                    "method.target=independent",
+                ),
                 "scintigraphy-unet-independent",
             ),
             Entry("noise2noise", SMALL),
@@ -181,7 +184,7 @@ FAMILIES = (
         (
             Entry("ultrasound-cnn", ("method.batch=8",)),
             Entry("ultrasound-gbm"),
-            Entry("ultrasound-cnn-gbm"),
+            Entry("ultrasound-cnn-gbm", ("method.batch=8",)),
             Entry("noise2noise", SMALL),
         ),
     ),

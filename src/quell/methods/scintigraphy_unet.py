@@ -134,7 +134,7 @@ class ScintigraphyUNet(BaseMethod):
     @classmethod
     def tiny(cls) -> dict[str, Any]:
         """Return settings for a quick trial."""
-        return {"width": 8, "depth": 3, "size": 32, "batch": 4, "counts": "expected", "rate": 5e-3}
+        return {"width": 8, "depth": 3, "size": 32, "batch": 4, "counts": "expected", "rate": 2e-3}
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the mean squared error to the target."""
