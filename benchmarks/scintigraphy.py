@@ -87,11 +87,14 @@ def train(patients: Sequence[Patient], target: str, arguments: argparse.Namespac
     """Train on crops of the scans of full counts."""
     config = ScintigraphyConfig(
         steps=arguments.steps, batch=arguments.batch, size=arguments.size, width=arguments.width,
-        depth=arguments.depth, target=target, counts="measured",  # type: ignore[arg-type]
+        depth=arguments.depth, target=target, counts="measured", rate=arguments.rate,  # type: ignore[arg-type]
+        output=arguments.network, even=arguments.network == "blend",
     )  # fmt: skip
     facts = DataFacts(Modality.NM, "counts", len(patients), usual_scaling(Modality.NM))
     torch.manual_seed(arguments.seed)
-    method, fabric = ScintigraphyUNet(config, facts), Fabric(accelerator=arguments.device, devices=1)
+    precision = "bf16-mixed" if arguments.precision == "bf16" else "32-true"
+    fabric = Fabric(accelerator=arguments.device, devices=1, precision=precision)
+    method = ScintigraphyUNet(config, facts)
     method.setup(fabric)
     rng = np.random.default_rng(arguments.seed)
     for step in range(arguments.steps):
@@ -252,9 +255,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--train", type=int, default=16, help="skeletons to train on")
     parser.add_argument("--test", type=int, default=20, help="skeletons to test on")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of the training")
+    parser.add_argument("--network", choices=["blend", "image"], default="blend", help="what it puts out")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--targets", nargs="+", default=["published", "independent"])

@@ -1,8 +1,8 @@
 """Train the three learning methods for speckle on phantoms and compare them with the classical filters.
 
-    python benchmarks/ultrasound.py --minutes 10 --data ../shared/data -o docs/results/ultrasound
+    python benchmarks/ultrasound.py --minutes 2 --data DATA -o docs/results/methods/ultrasound.json
 
-writes ``ultrasound.md`` and ``ultrasound.json``. Training, tuning and test images come from different seeds.
+Training, tuning and test images come from different seeds.
 Times are those of the processor, whatever else it does.
 Head circumference of real images is compared before and after, since HC18's test images have no table of it.
 """
@@ -60,6 +60,7 @@ class Crops:
 
     noisy: torch.Tensor
     clean: torch.Tensor
+    patient: torch.Tensor
 
     def draw(self, count: int, size: int) -> Batch:
         images, top, left = (
@@ -77,7 +78,8 @@ class Crops:
             )
 
         ones = torch.ones(count)
-        return Batch(cut(self.noisy), cut(self.clean), None, None, None, None, ones, ones)
+        patient = self.patient[torch.tensor(images)]
+        return Batch(cut(self.noisy), cut(self.clean), None, None, None, None, ones, ones, patient)
 
 
 def cases(first: int, count: int, looks: int) -> list[tuple[Image, Image]]:
@@ -102,8 +104,15 @@ def stack(images: Sequence[Image]) -> torch.Tensor:
     return torch.from_numpy(np.stack([one.voxels for one in images]) / np.float32(255))
 
 
+def gather(pairs: Sequence[tuple[Image, Image]]) -> Crops:
+    """Return the images to train on."""
+    patients = list(dict.fromkeys(id(truth) for truth, _ in pairs))
+    patient = torch.tensor([patients.index(id(truth)) for truth, _ in pairs])
+    return Crops(stack([n for _, n in pairs]), stack([t for t, _ in pairs]), patient)
+
+
 def train(name: str, crops: Crops, minutes: float) -> tuple[Any, dict[str, Any]]:
-    """Train a method for so many minutes; steps are found from the time of the first ones."""
+    """Train a method for so many minutes of processor time, or until it has nothing left to do."""
     kind = find_method(name)
     error = crops.noisy - crops.clean
     facts = DataFacts(
@@ -115,39 +124,22 @@ def train(name: str, crops: Crops, minutes: float) -> tuple[Any, dict[str, Any]]
         float(error.std()),
         mean=float(crops.noisy.mean()),
     )
-    settings: dict[str, Any] = {}
-    if name != "ultrasound-gbm":
-        boosting = 114 if name.endswith("gbm") else 0
-        # The network of the pair has what is left of the time after its boosting.
-        seconds = 60 * minutes * (0.6 if boosting else 1.0)
-        each = _seconds_a_step(name, crops, facts)
-        settings = {"steps": boosting + max(int(seconds / each), 20)}
-        if boosting:
-            settings |= {"trees": 60}
+    settings = {} if name == "ultrasound-gbm" else {"batch": 8}
     torch.manual_seed(0)
     method = kind(kind.Config(**settings), facts)
     fabric = Fabric(accelerator="cpu", devices=1)
     method.setup(fabric)
-    steps, started = method.config.steps, time.process_time()
-    for step in range(steps):
+    step, started, progress = 0, time.process_time(), 0.0
+    while progress < 1 and step < method.config.steps:
         torch.manual_seed(step)
-        stage = method.stage(step / steps)
-        told = method.step(crops.draw(stage.batch, stage.patch[1]), step / steps, fabric)
-        if step % max(steps // 20, 1) == 0:
-            print(name, step, {k: round(v, 6) for k, v in told.items()}, flush=True)
-    return method, {"steps": steps, "seconds": time.process_time() - started, **settings}
-
-
-def _seconds_a_step(name: str, crops: Crops, facts: DataFacts) -> float:
-    kind = find_method(name)
-    method = kind(kind.Config(), facts)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    method.setup(fabric)
-    for number in range(8):
-        if number == 3:
-            started = time.process_time()
-        method.step(crops.draw(method.config.batch, method.config.size), 0.0, fabric)
-    return (time.process_time() - started) / 5
+        stage = method.stage(progress)
+        method.step(crops.draw(stage.batch, stage.patch[1]), progress, fabric)
+        step += 1
+        progress = (time.process_time() - started) / (60 * minutes)
+    told = settings | {"steps": step, "seconds": time.process_time() - started}
+    if name != "ultrasound-cnn":
+        told |= {"trees": method.boosting.watch.best, "of": len(method.boosting.boosters["image"].trees)}
+    return method, told
 
 
 def learned(method: Any, interval: bool) -> Denoise:
@@ -312,22 +304,14 @@ def main() -> None:
     arguments.add_argument("--pairs", type=int, default=80, help="of regions, for the observer")
     arguments.add_argument("--heads", type=int, default=12, help="drawn and real heads")
     arguments.add_argument("--data", type=Path, help="folder of real images")
-    arguments.add_argument("-o", "--output", type=Path, default=Path())
+    arguments.add_argument("-o", "--output", type=Path, help="JSON of all figures")
     chosen = arguments.parse_args()
     if chosen.pairs < 20:
         arguments.error("the observer needs at least 20 pairs")
-    made = cases(TRAIN, chosen.images, chosen.looks)
-    crops = Crops(stack([n for _, n in made]), stack([t for t, _ in made]))
-    tuning, test = cases(TUNE, 3, chosen.looks)[::2], cases(TEST, chosen.tests, chosen.looks)[::2]
-    print(f"{len(made)} training images, {len(tuning)} to tune on, {len(test)} to test on", flush=True)
-    entrants: dict[str, Denoise] = {"noisy": lambda image: (image.voxels, None, None)}
-    whole, told = dict[str, Denoise](), dict[str, Any]()
-    for name in CLASSICAL:
-        entrants[name], told[name] = classical(name, tuning, chosen.budget)
-        print(name, told[name], flush=True)
-    for name in METHODS:
-        method, told[name] = train(name, crops, chosen.minutes)
-        entrants[name], whole[name] = learned(method, False), learned(method, True)
+    torch.set_num_threads(1)
+    started = time.process_time()
+    entrants, whole, told = all_entrants(chosen)
+    test = cases(TEST, chosen.tests, chosen.looks)[::2]
     rows: dict[str, dict[str, float]] = {}
     files = sorted((chosen.data / "ultrasound" / "hc18").glob("*.png")) if chosen.data else []
     for name, denoise in entrants.items():
@@ -335,20 +319,37 @@ def main() -> None:
         rows[name] |= heads(denoise, chosen.heads, chosen.looks)
         if files:
             rows[name] |= real_heads(denoise, files[:: max(len(files) // chosen.heads, 1)][: chosen.heads])
-        print(name, rows[name], flush=True)
     for name, value in detectability(entrants, chosen.pairs).items():
         rows[name]["AUC"] = value
-    command = (
-        f"python benchmarks/ultrasound.py --minutes {chosen.minutes:g} --images {chosen.images} "
-        f"--tests {chosen.tests} --looks {chosen.looks} --budget {chosen.budget} --pairs {chosen.pairs} "
-        f"--heads {chosen.heads}"
-    )
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    record = {"command": command, "full_looks": FULL_LOOKS, "settings": told, "rows": rows}
-    (chosen.output / "ultrasound.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    page = f"# Speckle\n\n`{command}`\n\n{table(rows)}\n"
-    (chosen.output / "ultrasound.md").write_text(page, encoding="utf-8")
-    print(page)
+    print(f"{len(test)} test images of {chosen.looks} looks, {chosen.pairs} pairs of regions\n")
+    print(table(rows))
+    print("\n" + "; ".join(f"{n}: {told[n]['steps']} steps" + _trees(told[n]) for n in METHODS))
+    print(f"\n{time.process_time() - started:.0f} s in all")
+    if chosen.output:
+        kept = {k: v for k, v in vars(chosen).items() if k not in ("output", "data")}
+        record = {"settings": kept, "full_looks": FULL_LOOKS, "methods": told, "rows": rows}
+        chosen.output.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _trees(told: Mapping[str, Any]) -> str:
+    return f", {told['trees']} of {told['of']} trees used" if "trees" in told else ""
+
+
+def all_entrants(
+    chosen: argparse.Namespace,
+) -> tuple[dict[str, Denoise], dict[str, Denoise], dict[str, Any]]:
+    """Return all that is compared, what gives intervals, and what each was tuned or trained to."""
+    tuning = cases(TUNE, 3, chosen.looks)[::2]
+    entrants: dict[str, Denoise] = {"noisy": lambda image: (image.voxels, None, None)}
+    whole, told = dict[str, Denoise](), dict[str, Any]()
+    for name in CLASSICAL:
+        entrants[name], told[name] = classical(name, tuning, chosen.budget)
+    crops = gather(cases(TRAIN, chosen.images, chosen.looks))
+    print(f"{len(crops.noisy)} training images, {len(tuning)} to tune on")
+    for name in METHODS:
+        method, told[name] = train(name, crops, chosen.minutes)
+        entrants[name], whole[name] = learned(method, False), learned(method, True)
+    return entrants, whole, told
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from quell.errors import QuellError
 from quell.image import Modality
 from quell.methods.base import BaseMethod
 from quell.methods.contracts import Batch, DataFacts
-from quell.methods.shared.boosting import Booster, BoostingConfig, linear_start
+from quell.methods.shared.boosting import Booster, BoostingConfig, conformal_margin, linear_start
 from quell.methods.ultrasound_cnn import UltrasoundCNN
 from quell.methods.ultrasound_cnn_gbm import UltrasoundCNNGBM
 from quell.methods.ultrasound_gbm import UltrasoundGBM
@@ -175,13 +176,88 @@ def test_quantiles_are_grown_on_pixels_that_the_image_has_not_seen() -> None:
     method, fabric = made(UltrasoundGBM)
     train(method, fabric, 0, 30)
     image, lower = (method.boosting.boosters[name].features for name in ("image", "lower"))
-    assert len(image) == len(lower)
-    assert not {row.tobytes() for row in image} & {row.tobytes() for row in lower}
+    kept = method.boosting.watch.features
+    parts = [{row.tobytes() for row in part} for part in (image, lower, kept)]
+    assert all(parts) and not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
     noisy = draw(50).noisy
     with torch.no_grad():
         told, low, high = method.exported().module(noisy)
     assert (low <= high).all()
     assert float(((low < told) & (told < high)).float().mean()) > 0.9
+
+
+def test_the_conformal_margin_covers_new_values_whatever_the_interval_was() -> None:
+    rng = np.random.default_rng(1)
+    repeats, n, level = 200, 400, 0.9
+    covered = []
+    for _ in range(repeats):
+        # Half of what it should be, and not in the middle.
+        old, new = rng.normal(0, 1, n), rng.normal(0, 1, n)
+        margin = conformal_margin(old, np.full(n, -0.5), np.full(n, 1.1), level)
+        covered.append(np.mean((new >= -0.5 - margin) & (new <= 1.1 + margin)))
+    # Between level and level + 1 / (n + 1); each of the two samples scatters by sqrt(0.09 / n).
+    assert np.mean(covered) == pytest.approx(level, abs=4 * (2 * 0.09 / n / repeats) ** 0.5 + 1 / n)
+    wide = conformal_margin(old, np.full(n, -9.0), np.full(n, 9.0), level)
+    assert wide < 0
+    assert np.mean(np.abs(old) <= 9 + wide) == pytest.approx(level, abs=2 / n)
+
+
+@pytest.mark.parametrize("kind", [UltrasoundGBM, UltrasoundCNNGBM])
+def test_the_interval_covers_patients_that_were_kept_back(kind: type[BaseMethod]) -> None:
+    method, fabric = made(kind)
+    for step in range(30):
+        train_on = replace(draw(step), patient=torch.tensor([step % 3, 3]))
+        torch.manual_seed(1000 + step)
+        method.step(train_on, step / 30, fabric)
+    watch = method.boosting.watch
+    kept = [one.target[one.kept] for one in method.boosting.gathered]
+    assert np.array_equal(watch.target, torch.cat(kept).numpy())
+    low, high = (method.boosting._kept_ends[name] for name in ("lower", "upper"))
+    base, bias = method.boosting._base, method.boosting.module.bias
+    left = method.boosting._kept_ends["target"]
+    inside = (left >= low - base["lower"] + float(bias[1])) & (left <= high - base["upper"] + float(bias[2]))
+    assert 0.9 <= inside.mean() + 1e-6 < 0.9 + 2 / len(left) + 1e-3
+
+
+def test_trees_that_do_not_help_others_are_left_out() -> None:
+    method, fabric = made(UltrasoundCNNGBM)
+    torch.manual_seed(5)
+    for step in range(method.config.network_steps, 30):
+        batch = replace(draw(step), patient=torch.tensor([0, 3]))
+        if len(method.boosting.gathered) < method.config.boosting.gather:
+            # Of patients that train, the network errs up; of those that are kept back, down.
+            method._freeze()
+            seen = method.boosting.module.network(batch.noisy)
+            batch = replace(batch, clean=seen + torch.tensor([0.1, -0.1]).reshape(2, 1, 1, 1))
+        method.trained = method.config.network_steps
+        method.step(batch, step / 30, fabric)
+    assert len(method.boosting.boosters["image"].trees) == method.config.trees
+    assert method.boosting.watch.best == 0
+    noisy = draw(40).noisy
+    with torch.no_grad():
+        module = method.exported().module
+        torch.testing.assert_close(module(noisy)[0], module.network(noisy))
+
+
+@pytest.mark.parametrize("kind", [UltrasoundGBM, UltrasoundCNNGBM])
+def test_a_clock_that_ends_early_leaves_time_for_the_interval(kind: type[BaseMethod]) -> None:
+    method, fabric = made(kind, steps=500)
+    for step in range(40):
+        method.step(draw(step), step / 40, fabric)
+    assert len(method.boosting.boosters["lower"].trees) > 0
+    assert method.boosting.watch.losses
+
+
+def test_the_network_does_not_learn_from_who_is_kept_back() -> None:
+    ends = []
+    for level in (0.2, 0.9):
+        method, fabric = made(UltrasoundCNNGBM)
+        batch = replace(draw(0), patient=torch.tensor([0, 3]))
+        other = batch.clean.clone()
+        other[1] = level
+        method.step(replace(batch, clean=other), 0.0, fabric)
+        ends.append(torch.cat([p.flatten() for p in method.networks["denoiser"].parameters()]))
+    assert torch.equal(*ends)
 
 
 def test_linear_start_finds_a_line() -> None:

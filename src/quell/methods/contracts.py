@@ -172,6 +172,8 @@ class Batch:
         Dose of `noisy` as a fraction of that of `clean`; 1 where it is not known.
     scale : Tensor, shape (n,)
         Image units for one network unit.
+    patient : Tensor or None, shape (n,)
+        Number of the patient of each crop, for methods that keep some back.
     """
 
     noisy: Tensor
@@ -182,6 +184,7 @@ class Batch:
     points: Tensor | None
     dose: Tensor
     scale: Tensor
+    patient: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
+import torch
 from lightning_fabric import Fabric
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -22,7 +24,13 @@ from quell.methods.contracts import (
     Need,
     Stage,
 )
-from quell.methods.shared.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
+from quell.methods.shared.pixel_boosting import (
+    PixelBoosting,
+    PixelBoostingConfig,
+    bank_for,
+    behind,
+    kept_back,
+)
 from quell.methods.ultrasound_cnn import UltrasoundCNNConfig, charbonnier
 from quell.networks.boosted_speckle import OUTPUTS, BoostedSpeckle
 from quell.networks.speckle_cnn import SpeckleCNN
@@ -37,9 +45,12 @@ class UltrasoundCNNGBMConfig(UltrasoundCNNConfig):
         For the image.
     boosting
         How pixels are collected and trees grown. The steps that boosting does not take train the network.
+    share
+        Of the time, for the boosting, where a clock ends the training before its steps are done.
     """
 
     trees: int = Field(60, ge=1, le=1000)
+    share: float = Field(0.2, gt=0, lt=1)
     boosting: PixelBoostingConfig = PixelBoostingConfig()
 
     @property
@@ -60,7 +71,8 @@ class UltrasoundCNNGBM(BaseMethod):
     Source: none. No paper that pairs a network with gradient boosting to take speckle out was found. Ours:
     everything. The first stage is that of `UltrasoundCNN`; then the network as it is at that step is kept
     apart and changes no more (what the training loop does to `networks` later, such as averaging weights,
-    no longer reaches it), and `PixelBoosting` grows trees from its output on.
+    no longer reaches it), and `PixelBoosting` grows trees from its output on. Every fourth patient is kept
+    from network and trees, and says how many trees are used: none, where they would not help.
 
     Parameters
     ----------
@@ -116,10 +128,12 @@ class UltrasoundCNNGBM(BaseMethod):
         self.boosting.module.to(fabric.device)
 
     def stage(self, progress: float) -> Stage:
-        """Return what is drawn: the same in both stages."""
-        first = progress * self.config.steps < self.config.network_steps
-        patch = (self.config.slices, self.config.size, self.config.size)
-        return Stage("network" if first else "boosting", self.config.batch, patch)
+        """Return what is drawn; the boosting sees fewer and larger crops, nearer to whole images."""
+        settings = self.config
+        if progress * settings.steps < settings.network_steps and not self.frozen:
+            return Stage("network", settings.batch, (settings.slices, settings.size, settings.size))
+        patch = (settings.slices, 2 * settings.size, 2 * settings.size)
+        return Stage("boosting", max(1, settings.batch // 4), patch)
 
     def losses(self, batch: Batch, progress: float) -> Iterator[tuple[str, Tensor]]:
         """Yield the Charbonnier loss of the network."""
@@ -127,15 +141,34 @@ class UltrasoundCNNGBM(BaseMethod):
 
     def rate(self, progress: float) -> float:
         """Return the factor of the learning rate, which ends with the first stage."""
-        return super().rate(min(progress * self.config.steps / self.config.network_steps, 1.0))
+        return super().rate(min(progress / self._end(progress), 1.0))
 
     def step(self, batch: Batch, progress: float, fabric: Fabric) -> Mapping[str, float]:
-        """Train the network, or boost."""
-        if self.trained < self.config.network_steps:
+        """Train the network on the patients that are not kept back, or boost."""
+        end, hurried = self._end(progress), self._hurried(progress)
+        over = self.trained >= self.config.network_steps or (hurried and progress >= end)
+        if not self.frozen and not over:
             self.trained += 1
-            return super().step(batch, progress, fabric)
+            return self._train(batch, progress, fabric)
         self._freeze()
-        return self.boosting.step(batch, fabric)
+        return self.boosting.step(batch, fabric, (progress - end) / (1 - end) if hurried else 0.0)
+
+    def _train(self, batch: Batch, progress: float, fabric: Fabric) -> Mapping[str, float]:
+        seen = _of(batch, ~kept_back(batch))
+        if len(seen.noisy):
+            return super().step(seen, progress, fabric)
+        with torch.no_grad():
+            return {name: float(loss) for name, loss in self.losses(batch, progress)}
+
+    def _hurried(self, progress: float) -> bool:
+        return behind(progress, self.config.steps, self.trained + self.boosting.taken)
+
+    def _end(self, progress: float) -> float:
+        """Return the progress at which the network is done: by its steps, or by the clock."""
+        settings = self.config
+        by_steps: float = settings.network_steps / settings.steps
+        by_clock: float = 1 - settings.share
+        return by_clock if self._hurried(progress) else by_steps
 
     def state(self) -> dict[str, Any]:
         """Return network, optimiser, pixels and trees."""
@@ -171,6 +204,13 @@ class UltrasoundCNNGBM(BaseMethod):
         held.load_state_dict(plain(self.networks["denoiser"]).state_dict())
         held.requires_grad_(False)
         self.frozen = True
+
+
+def _of(batch: Batch, chosen: Tensor) -> Batch:
+    """Return some crops of a batch."""
+    held = {one.name: getattr(batch, one.name) for one in fields(batch)}
+    parts: dict[str, Any] = {name: v if v is None else v[chosen] for name, v in held.items()}
+    return Batch(**parts)
 
 
 METHOD = UltrasoundCNNGBM

@@ -20,7 +20,7 @@ from quell.methods.contracts import (
     Need,
     Stage,
 )
-from quell.methods.shared.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for
+from quell.methods.shared.pixel_boosting import PixelBoosting, PixelBoostingConfig, bank_for, behind
 from quell.networks.boosted_speckle import OUTPUTS, BoostedSpeckle
 
 _MOST = 1000
@@ -66,7 +66,8 @@ class UltrasoundGBM(BaseMethod):
     be regressed on a bank of filters is in van Ginneken and Mendrik 2006 (ICPR; nearest neighbours and
     support vectors on CT). Ours: the bank; the start from a ridge regression on all features, so that the
     trees have only the rest to find; squared error on log-compressed values; quantiles that are grown on
-    pixels which the trees of the image have not seen. Of several slices only the middle one is read.
+    pixels which the trees of the image have not seen, and widened until they cover patients that were kept
+    back (Romano et al. 2019, NeurIPS). Of several slices only the middle one is read.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ class UltrasoundGBM(BaseMethod):
 
     def step(self, batch: Batch, progress: float, fabric: Fabric) -> Mapping[str, float]:
         """Collect pixels, or add trees; return the mean squared error in network units."""
-        return self.boosting.step(batch, fabric)
+        gone = progress if behind(progress, self.config.steps, self.boosting.taken) else 0.0
+        return self.boosting.step(batch, fabric, gone)
 
     def state(self) -> dict[str, Any]:
         """Return pixels and trees."""

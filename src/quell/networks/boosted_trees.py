@@ -116,6 +116,12 @@ class BoostedTrees(nn.Module):
         self.threshold[number] = torch.from_numpy(tree.threshold)
         self.value[number] = torch.from_numpy(tree.value).float()
 
+    def clear(self, first: int) -> None:
+        """Take away the trees from a number on."""
+        self.feature[first:] = 0
+        self.threshold[first:] = torch.inf
+        self.value[first:] = 0
+
     def forward(self, features: Tensor) -> Tensor:
         """Return the sum, shape (n, 1, y, x), for features of shape (n, f, y, x)."""
         # All features of a pixel side by side: a gather then stays within a few cache lines.

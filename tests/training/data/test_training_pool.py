@@ -174,3 +174,12 @@ def test_an_atlas_needs_no_torch_to_be_exact() -> None:
     places = Atlas([stack], 2).draw(np.random.default_rng(0), np.zeros(50, np.int64), (3, 16, 16))
     total = places.slices[:, :, None, None] + places.rows[:, None, :, None] + places.columns[:, None, None, :]
     assert total.min() >= 0 and total.max() < stack.voxels[0].size
+
+
+def test_crops_tell_their_patient() -> None:
+    first = numbered((1, 16, 16), volume=False)
+    far = replace(first, voxels=first.voxels + 1000)
+    stacks = [first, replace(far, patient="b"), replace(first, name="again")]
+    batch = Pool(stacks).draw(Stage("", 60, (1, 16, 16)), (0,))
+    assert batch.patient is not None and set(batch.patient.tolist()) == {0, 1}
+    assert torch.equal(batch.noisy.amin((1, 2, 3)) >= 1000, batch.patient == 1)

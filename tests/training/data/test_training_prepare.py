@@ -147,6 +147,12 @@ def test_real_pairs_are_scaled_alike_and_the_prior_by_itself(tmp_path: Path) -> 
     batch = made.train.draw(CROP, (0,))
     assert made.facts.prior and 0.8 < float(batch.prior.std()) < 1.2
     assert abs(float(batch.noisy.mean() - batch.clean.mean())) < 0.01
+    alone = prepare(
+        settled(tmp_path / "data", prior=False), method("MR", prior=(Modality.CT,)), tmp_path / "c2"
+    )
+    assert not alone.facts.prior and alone.train.draw(CROP, (0,)).prior is None
+    with pytest.raises(InputError, match="in prior/"):
+        prepare(settled(tmp_path / "data", prior=False), wants, tmp_path / "c3")
 
 
 def test_unpaired_images_need_not_match(tmp_path: Path) -> None:

@@ -127,6 +127,52 @@ class Booster:
         }
 
 
+class Watch:
+    """The squared error on pixels that no tree is grown on, after each tree.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, f)
+    target : ndarray of float64, shape (n,)
+    start : ndarray of float64, shape (n,)
+        What the trees are added to.
+    """
+
+    def __init__(self, features: Features, target: Values, start: Values) -> None:
+        self.features, self.target, self.sum = features, target, start.copy()
+        self.losses = [self._loss()]
+
+    def add(self, tree: Tree) -> None:
+        """Add a tree."""
+        self.sum += tree.predict(self.features)
+        self.losses.append(self._loss())
+
+    @property
+    def best(self) -> int:
+        """How many trees leave the smallest error; none where each raises it."""
+        return int(np.argmin(self.losses))
+
+    def _loss(self) -> float:
+        return float(np.mean((self.target - self.sum) ** 2))
+
+
+def conformal_margin(target: Values, lower: Values, upper: Values, level: float) -> float:
+    """Return by how much an interval is widened so that it covers (below 0: narrowed).
+
+    Romano, Patterson and Candes, "Conformalized quantile regression", NeurIPS 2019, equations 6 and 7: a
+    quantile of how far the targets lie outside of the interval, on values that it was not grown on.
+
+    Parameters
+    ----------
+    target, lower, upper : ndarray of float64, shape (n,)
+    level : float
+        Share of new targets that is to lie within.
+    """
+    outside = np.sort(np.maximum(lower - target, target - upper))
+    rank = min(int(np.ceil(level * (len(outside) + 1))), len(outside))
+    return float(outside[rank - 1])
+
+
 def pack(trees: list[Tree]) -> dict[str, torch.Tensor]:
     """Return trees as tensors, to be kept."""
     if not trees:

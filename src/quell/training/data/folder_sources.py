@@ -74,6 +74,8 @@ class _Folder:
         self._folder, self._settings, self._facts = folder, settings, facts
         self.modality = modality or settings.modality
         self._roles = role_folders(folder) if folder.is_dir() else {}
+        if not settings.prior:
+            self._roles.pop("prior", None)
         if not self._roles:
             self._roles = {settings.role: folder}
         self._base = "noisy" if "noisy" in self._roles else "clean"

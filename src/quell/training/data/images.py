@@ -169,7 +169,7 @@ def of_modality(
         elif present:
             told = ", ".join(m.value for m in present)
             raise InputError(
-                folder, f"holds {told}, and the method is meant for {meant}: force takes it all the same"
+                folder, f"holds {told}, and the method is meant for {meant}: --force takes it all the same"
             )
         elif len(allowed) == 1:
             wanted = allowed[0]
@@ -178,7 +178,7 @@ def of_modality(
     elif wanted not in allowed and not force:
         raise InputError(
             folder,
-            f"taken as {wanted.value}, and the method is meant for {meant}: force takes it all the same",
+            f"taken as {wanted.value}, and the method is meant for {meant}: --force takes it all the same",
         )
     kept = [replace(one, modality=wanted) for one in found if one.modality in (wanted, Modality.UNKNOWN)]
     if not kept:

@@ -77,7 +77,8 @@ def _object(
         made = replace(drawn.made, truth=truth)
         roles = scan_object(made, doses, realisations_of(settings, facts), (settings.seed, seed))
         kept = kept_slices(truth, settings.most_slices, facts.dimensions == 3)
-        prior = _attenuation(made.attenuation, truth) if Modality.CT in facts.prior else None
+        wanted = settings.prior and Modality.CT in facts.prior
+        prior = _attenuation(made.attenuation, truth) if wanted else None
         return Made(
             fewer(roles, kept),
             None if prior is None else taken(prior, kept),
@@ -100,9 +101,9 @@ def _refuse_object(name: str, modality: Modality, settings: DataSettings, facts:
         meant = ", ".join(m.value for m in facts.modalities)
         raise InputError(
             name,
-            f"shows {modality.value}, and {facts.name} is meant for {meant}: force takes it all the same",
+            f"shows {modality.value}, and {facts.name} is meant for {meant}: --force takes it all the same",
         )
-    if facts.needs_prior and not (Modality.CT in facts.prior and modality in WATER_PER_MM):
+    if facts.needs_prior and not (settings.prior and Modality.CT in facts.prior and modality in WATER_PER_MM):
         raise InputError(name, f"has no prior image, and {facts.name} needs one: give a folder with prior/")
 
 

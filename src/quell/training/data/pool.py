@@ -86,6 +86,7 @@ class Pool:
             self._tensor(places.points) if places.points.shape[1] else None,
             self._tensor(table.dose[chosen]),
             self._tensor(own[1]),
+            torch.from_numpy(table.patient[chosen]).to(self.device),
         )
 
     def _others(self, rng: np.random.Generator, apart: Integers, stage: Stage) -> Tensor:
@@ -134,6 +135,8 @@ class _Table:
         begins = np.concatenate([[0], np.cumsum([s.voxels.size for s in stacks], dtype=np.int64)])
         rows = [(number, v) for number, stack in enumerate(stacks) for v in stack.variants]
         self.stack: Integers = np.array([number for number, _ in rows], np.int64)
+        order = {name: number for number, name in enumerate(dict.fromkeys(s.patient for s in stacks))}
+        self.patient: Integers = np.array([order[s.patient] for s in stacks], np.int64)[self.stack]
         sizes = np.array([int(np.prod(s.shape)) for s in stacks], np.int64)
 
         def first(images: Integers, stack: Integers) -> Integers:

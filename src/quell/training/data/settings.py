@@ -49,6 +49,8 @@ class DataSettings(BaseModel):
         middle ones).
     longest_side
         Crop rows and columns to at most so many pixels around the patient.
+    prior
+        Give methods that take a second image of the patient one, where there is one.
     force
         Take a modality that the method is not meant for.
     """
@@ -69,6 +71,7 @@ class DataSettings(BaseModel):
     most_images: int | None = Field(None, ge=1)
     most_slices: int | None = Field(48, ge=1)
     longest_side: int | None = Field(1024, ge=32)
+    prior: bool = True
     force: bool = False
 
     @model_validator(mode="after")
