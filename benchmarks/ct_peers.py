@@ -94,12 +94,12 @@ def best(case: Case, methods: dict[str, Method]) -> tuple[tuple[float, float], s
 def nlm_methods(sigma: float) -> dict[str, Method]:
     """Return non-local means at every setting of the grid, told the level of the noise."""
     level = NoiseLevel(sigma, 0.0, 0.0)
-    return {
-        f"patch {patch}, distance {distance}, h {h:g} sigma{'' if known else ', sigma not taken off'}": partial(
-            NonLocalMeans(patch, distance, h, known).apply, noise=level
-        )
-        for (patch, distance), h, known in NLM_GRID
-    }
+    methods: dict[str, Method] = {}
+    for (patch, distance), h, known in NLM_GRID:
+        name = f"patch {patch}, distance {distance}, h {h:g} sigma"
+        name += "" if known else ", sigma not taken off"
+        methods[name] = partial(NonLocalMeans(patch, distance, h, known).apply, noise=level)
+    return methods
 
 
 def tv_methods(sigma: float) -> dict[str, Method]:
