@@ -137,7 +137,7 @@ def judge(pair: Pair, run: Callable[[Image], FloatArray]) -> dict[str, Any]:
         "floor": FLOOR,
         "noise_left": left,
         "allowed": allowed,
-        # Negative where the noise of the two scans is not independent.
+        # In noise levels of one scan; negative where the noise of the two scans is not independent.
         "signal_lost": float(np.sign(ratio - allowed) * np.sqrt(abs(2 * (ratio**2 - allowed**2)))),
         "met": bool(ratio < 1 and ratio <= allowed * (1 + TOLERANCE)),
     }
