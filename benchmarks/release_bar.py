@@ -142,12 +142,15 @@ def repeats(folder: Path) -> list[Finding]:
             mine = [row for row in rows if row["kind"] == kind]
             good = sum(row["met"] for row in mine)
             text = f"{good} of {len(mine)} pairs within {record['tolerance']:.0%} of it; "
-            text += "; ".join(
-                f"{r['name']} {r['error_over_noisy']:.3f} (allowed {r['allowed']:.3f})" for r in mine
-            )
+            text += "; ".join(map(_repeat, mine))
             met = all(row["met"] for row in mine)
             lines.append(Finding(f"{name}, {kind}", goal, text, met, record["command"], told_models(record)))
     return [*lines, looked]
+
+
+def _repeat(row: Record) -> str:
+    told = "; ".join([f"allowed {row['allowed']:.3f}", *row["remarks"]])
+    return f"{row['name']} {row['error_over_noisy']:.3f} ({told})"
 
 
 def generality(folder: Path) -> list[Finding]:

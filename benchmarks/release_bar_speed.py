@@ -121,11 +121,8 @@ def gpu(folder: Path) -> list[Finding]:
         return [missing("GPU", goal, "no record of one is there")]
     lines = []
     for name, one in record["results"].items():
-        told = (
-            f"{one['slices_per_second']:.0f} a second, {100 * one['share_of_ceiling']:.0f} % of the ceiling"
-        )
-        met = one["share_of_ceiling"] >= GPU_SHARE
-        lines.append(
-            Finding(f"{name}, {record['gpu']}", goal, told, met, record["command"], told_models(record))
-        )
+        share = one["share_of_ceiling"]
+        told = f"{one['slices_per_second']:.0f} a second, {100 * share:.0f} % of the ceiling"
+        what, about = f"{name}, {record['gpu']}", (record["command"], told_models(record))
+        lines.append(Finding(what, goal, told, share >= GPU_SHARE, *about))
     return lines

@@ -37,12 +37,13 @@ BAR: tuple[tuple[str, Callable[[Path], list[Finding]]], ...] = (
 
 HEAD = """# The bar of the release
 
-Made by `python benchmarks/release_page.py docs/results -o docs/results/release.md`; no figure is typed by hand.
-Research use only. Not for diagnosis.
+Made by `python benchmarks/release_page.py docs/results -o docs/results/release.md`; no figure is typed by
+hand. Research use only. Not for diagnosis.
 
 {met} met, {missed} not met, {open} not measured. Validation patients and scanners were never trained on;
 brackets are 95 % intervals over patients (or what the command says). A goal counts as met by the value, not
-by its interval. Weights: version and the first letters of their SHA-256; *older* are those that no longer ship.
+by its interval. Weights: version and the first letters of their SHA-256; *older* are those that no longer
+ship.
 The weights that ship: {ships}.
 """
 
@@ -79,10 +80,8 @@ def section(title: str, findings: Sequence[Finding], ships: set[str]) -> str:
     """Return a table of one part of the bar, and beneath it where its figures come from."""
     lines = [f"## {title}", "", "| What | Goal | Measured | |", "|---|---|---|---|"]
     for one in findings:
-        verdict = VERDICTS[one.met]
-        lines.append(
-            "| " + " | ".join(_cell(text) for text in (one.what, one.goal, one.measured, verdict)) + " |"
-        )
+        cells = (one.what, one.goal, one.measured, VERDICTS[one.met])
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
     sources = dict.fromkeys(origin(one, ships) for one in findings if one.command)
     return "\n".join([*lines, "", *(f"- {text}" for text in sources), ""])
 

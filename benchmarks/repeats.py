@@ -33,6 +33,12 @@ FLOOR = float(np.sqrt(0.5))
 TOLERANCE = 0.02
 """Of the error against the other repeat: measured over allowed, above which signal was taken away."""
 
+MUCH = 0.5
+"""Share of the variance in common above which it is told."""
+
+SMOOTH = 3.0
+"""Pixels over which scans are averaged to find the object."""
+
 QRM = ((4, 12), (5, 13))
 """Slices of the phantom that is the same along z."""
 
@@ -98,8 +104,11 @@ def _ct(data: Path) -> Iterator[Pair]:
 
 def inside(pair: Pair) -> BoolArray:
     """Return the object: what is above the background in both scans together."""
+    from scipy.ndimage import gaussian_filter
+
     mean = pair.first.with_voxels((pair.first.voxels + pair.second.voxels) / np.float32(2))
-    mask: BoolArray = mean.voxels > foreground(mean)[0]
+    # Smoothed, since pixels that are chosen by their noise have less of it than others.
+    mask: BoolArray = gaussian_filter(mean.voxels, (0, SMOOTH, SMOOTH)) > foreground(mean)[0]
     for image in (pair.first, pair.second):
         if image.padding is not None:
             mask &= ~image.padding
@@ -143,6 +152,19 @@ def judge(pair: Pair, run: Callable[[Image], FloatArray]) -> dict[str, Any]:
     }
 
 
+def doubts(pair: Pair) -> dict[str, Any]:
+    """Return what stands against a pair: that it moved, or a texture that is the same in both scans.
+
+    ``shared`` is the share of the variance of plain parts that both scans have in common. It looks like noise
+    to whoever has one scan alone, and is signal to the judgement by the other.
+    """
+    found = compare_repeats(pair.first, pair.second)
+    remarks = list(found.remarks)
+    if found.shared > MUCH:
+        remarks.append(f"{100 * found.shared:.0f} % of what looks like noise is the same in both scans")
+    return {"shared": found.shared, "remarks": remarks}
+
+
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(
@@ -157,12 +179,12 @@ def main() -> None:
     found = [pair for pair in pairs(arguments.data) if (arguments.only or "") in pair.name]
     if not found:
         parser.error("no repeats in that folder")
-    remarks = {pair.name: list(compare_repeats(pair.first, pair.second).remarks) for pair in found}
+    said = {pair.name: doubts(pair) for pair in found}
     results = {}
     for model in models:
         print(f"{model.name} {model.version}, {model.engine}")
         print(f"{'':28} {'error':>7} {'allowed':>8} {'if gone':>8} {'noise left':>11} {'signal lost':>12}")
-        rows = [judge(pair, model.run) | {"remarks": remarks[pair.name]} for pair in found]
+        rows = [judge(pair, model.run) | said[pair.name] for pair in found]
         for row in rows:
             told = f"{row['error_over_noisy']:7.3f} {row['allowed']:8.3f} {FLOOR:8.3f}"
             told += f" {row['noise_left']:11.3f} {row['signal_lost']:12.3f}"
