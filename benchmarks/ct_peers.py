@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,7 @@ def bm3d_methods(power: Pixels, own: float) -> dict[str, Method]:
     own : float
         Noise of the reference over what was added; it is taken to have the same spectrum.
     """
-    from bm3d import bm3d
+    bm3d = _package()
 
     def run(pixels: Pixels, scale: float) -> Pixels:
         # In units of the noise, which the package's tables are made for.
@@ -183,6 +182,28 @@ def bm3d_methods(power: Pixels, own: float) -> dict[str, Method]:
     if own > 0:
         methods["all noise"] = partial(run, scale=1 + own**2)
     return methods
+
+
+def why_no_bm3d() -> str:
+    """Return why BM3D cannot take part; empty where it can."""
+    flat = np.full((32, 32), 1024.0)
+    try:
+        next(iter(bm3d_methods(flat, 0.0).values()))(np.random.default_rng(0).standard_normal((32, 32)))
+    except ImportError:
+        return "the package bm3d, for non-commercial use only, is not installed"
+    except Exception as error:
+        return f"the package bm3d failed: {type(error).__name__}: {error}"
+    return ""
+
+
+def _package() -> Callable[..., Pixels]:
+    from bm3d import bm3d
+
+    # NumPy 2.4 no longer has the old name, which the package uses.
+    if not hasattr(np, "trapz"):
+        np.trapz = np.trapezoid
+    function: Callable[..., Pixels] = bm3d
+    return function
 
 
 def networks(models: Sequence[Model], peers: Sequence[Model]) -> Iterator[tuple[str, Model, float | None]]:
@@ -220,7 +241,7 @@ def _judged(
         yield name, (score(case, results), "")
     yield NLM, best(case, nlm_methods(case.sigma))
     yield TV, best(case, tv_methods(case.sigma))
-    if arguments.bm3d:
+    if not arguments.no_bm3d:
         power = exact_power(subject, case, dose, arguments.realisations, arguments.seed)
         yield BM3D, best(case, bm3d_methods(power, case.own))
 
@@ -272,7 +293,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.models = [open_model(name) for name in arguments.model or ["universal.fast"]]
     arguments.peers = [open_model(place, name) for name, place in arguments.peer]
-    arguments.bm3d = find_spec("bm3d") is not None
+    arguments.no_bm3d = why_no_bm3d()
+    if arguments.no_bm3d:
+        print(f"without BM3D: {arguments.no_bm3d}", flush=True)
     subjects = real_subjects(arguments.data, Modality.CT, arguments.images, 1, arguments.seed).test
     doses = {}
     for dose in arguments.dose or DOSES:
@@ -283,7 +306,7 @@ def main() -> None:
     values = {
         "window_hu": [-160, 240],
         "seed": arguments.seed,
-        "bm3d": {"installed": arguments.bm3d, "realisations": arguments.realisations},
+        "bm3d": {"why_not": arguments.no_bm3d, "realisations": arguments.realisations},
         "doses": doses,
     }
     command = told_command("ct_peers.py", sys.argv[1:])

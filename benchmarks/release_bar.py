@@ -33,7 +33,7 @@ def _ct_model(record: Record, name: str) -> Iterator[Finding]:
     bm3d = "BM3D, exact spectrum"
     for key, unit, digits in (("psnr", " dB", 2), ("ssim", "", 4)):
         goal = f"{key.upper()} above BM3D told the exact spectrum"
-        why = "" if record["bm3d"]["installed"] else "the package bm3d, non-commercial, was not installed"
+        why = record["bm3d"]["why_not"]
         yield _against(record, name, bm3d, key, (what, goal, unit, digits, 0.0, why), about)
     goal = f"at least {ABOVE_NLM_DB:g} dB above non-local means with the best settings per image"
     nlm = "non-local means, best"

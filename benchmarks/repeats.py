@@ -106,9 +106,10 @@ def inside(pair: Pair) -> BoolArray:
     """Return the object: what is above the background in both scans together."""
     from scipy.ndimage import gaussian_filter
 
-    mean = pair.first.with_voxels((pair.first.voxels + pair.second.voxels) / np.float32(2))
     # Smoothed, since pixels that are chosen by their noise have less of it than others.
-    mask: BoolArray = gaussian_filter(mean.voxels, (0, SMOOTH, SMOOTH)) > foreground(mean)[0]
+    sum_ = gaussian_filter(pair.first.voxels + pair.second.voxels, (0, SMOOTH, SMOOTH))
+    mean = pair.first.with_voxels(sum_ / np.float32(2))
+    mask: BoolArray = mean.voxels > foreground(mean)[0]
     for image in (pair.first, pair.second):
         if image.padding is not None:
             mask &= ~image.padding

@@ -32,7 +32,7 @@ def peers(psnr: float, nlm: float, installed: bool = True) -> dict[str, Any]:
     )
     images = [{"name": "a, 1", "patient": "a"}, {"name": "b, 1", "patient": "b"}]
     doses = {"0.25": {"images": images, "differences": {"universal.fast": others}}}
-    told = {"installed": installed}
+    told = {"why_not": "" if installed else "it is not installed"}
     return {"command": "python benchmarks/ct_peers.py", "models": [MODEL], "bm3d": told, "doses": doses}
 
 
