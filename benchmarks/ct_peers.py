@@ -14,39 +14,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from exact_bm3d import Method, Pixels, bm3d_methods, exact_power, why_no_bm3d
 from release_common import Model, named, open_model, save, told_command, told_difference, told_mean
 
 from quell.errors import QuellError
-from quell.evaluation.benchmark.cases import Case, Subject, make_case, scored_part
+from quell.evaluation.benchmark.cases import Case, Subject, make_case
 from quell.evaluation.benchmark.subjects import real_subjects
 from quell.evaluation.metrics.fidelity import psnr, ssim
 from quell.filters.level import NoiseLevel
 from quell.filters.nonlocal_means import NonLocalMeans
 from quell.filters.total_variation import TotalVariation
-from quell.image import BoolArray, Modality
-from quell.noise.ct import CTNoise
+from quell.image import Modality
 
 DOSES = (0.5, 0.25, 0.1)
 NOISY, NLM, TV, BM3D = "noisy", "non-local means, best", "total variation, best", "BM3D, exact spectrum"
 
 NLM_GRID = tuple(product(((5, 6), (7, 9)), (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.6), (1, 0)))
 TV_GRID = (0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.6)
-
-_STREAM = 7_000
-_SMOOTH = 1.0
-"""Frequency samples over which the mean periodogram is smoothed, since the realisations are not endless."""
-
-Pixels = np.ndarray[Any, np.dtype[np.float64]]
-Method = Callable[[Pixels], Pixels]
-"""A slice in, a slice out."""
 
 
 @dataclass
@@ -105,105 +97,6 @@ def tv_methods(sigma: float) -> dict[str, Method]:
     """Return total variation at every setting of the grid."""
     level = NoiseLevel(sigma, 0.0, 0.0)
     return {f"weight {w:g} sigma": partial(TotalVariation(w).apply, noise=level) for w in TV_GRID}
-
-
-def exact_power(subject: Subject, case: Case, dose: float, realisations: int, seed: int) -> Pixels:
-    """Return the power spectrum of the noise that a lower dose adds to the slice that counts.
-
-    Parameters
-    ----------
-    subject : Subject
-        A CT image.
-    case : Case
-        Made of it.
-    dose : float
-    realisations : int
-        Images with noise of their own that are averaged.
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (y, x)
-        See `mean_power`; HU^2.
-    """
-    z = subject.scored
-    model = CTNoise().calibrate(subject.image)
-    pixels = np.ascontiguousarray(subject.image.voxels[z : z + 1])
-    padding = None if subject.image.padding is None else subject.image.padding[z : z + 1]
-    alone = replace(subject.image, voxels=pixels, padding=padding, volume=False, gaps=())
-    box = scored_part(subject.image, z)
-    noise = [
-        (model.simulate(alone, dose, np.random.default_rng([seed, _STREAM, k])).image.voxels - pixels)[0][box]
-        for k in range(realisations)
-    ]
-    return mean_power(np.stack(noise).astype(np.float64), case.inside)
-
-
-def mean_power(noise: Pixels, inside: BoolArray) -> Pixels:
-    """Return the power spectrum of noise within a mask.
-
-    Parameters
-    ----------
-    noise : ndarray of float64, shape (realisations, y, x)
-    inside : ndarray of bool, shape (y, x)
-        Pixels that count.
-
-    Returns
-    -------
-    ndarray of float64, shape (y, x)
-        Expected squared modulus of the discrete Fourier transform, in its order, as if the whole slice had
-        the noise that is within the mask: its mean over the number of pixels is the mean variance there.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    power = np.mean(np.abs(np.fft.fft2(noise * inside)) ** 2, axis=0) / np.mean(inside)
-    smooth: Pixels = gaussian_filter(power, _SMOOTH, mode="wrap")
-    return smooth
-
-
-def bm3d_methods(power: Pixels, own: float) -> dict[str, Method]:
-    """Return BM3D told the spectrum of what was added, and that of all noise.
-
-    Parameters
-    ----------
-    power : ndarray of float64, shape (y, x)
-        See `mean_power`.
-    own : float
-        Noise of the reference over what was added; it is taken to have the same spectrum.
-    """
-    bm3d = _package()
-
-    def run(pixels: Pixels, scale: float) -> Pixels:
-        # In units of the noise, which the package's tables are made for.
-        sigma = float(np.sqrt(power.mean() / power.size))
-        return np.asarray(bm3d(pixels / sigma, scale * power / sigma**2), np.float64) * sigma
-
-    methods: dict[str, Method] = {"noise that was added": partial(run, scale=1.0)}
-    if own > 0:
-        methods["all noise"] = partial(run, scale=1 + own**2)
-    return methods
-
-
-def why_no_bm3d() -> str:
-    """Return why BM3D cannot take part; empty where it can."""
-    flat = np.full((32, 32), 1024.0)
-    try:
-        next(iter(bm3d_methods(flat, 0.0).values()))(np.random.default_rng(0).standard_normal((32, 32)))
-    except ImportError:
-        return "the package bm3d, for non-commercial use only, is not installed"
-    except Exception as error:
-        return f"the package bm3d failed: {type(error).__name__}: {error}"
-    return ""
-
-
-def _package() -> Callable[..., Pixels]:
-    from bm3d import bm3d
-
-    # NumPy 2.4 no longer has the old name, which the package uses.
-    if not hasattr(np, "trapz"):
-        np.trapz = np.trapezoid
-    function: Callable[..., Pixels] = bm3d
-    return function
 
 
 def networks(models: Sequence[Model], peers: Sequence[Model]) -> Iterator[tuple[str, Model, float | None]]:

@@ -34,7 +34,7 @@ def test_spectrum_within_a_mask_has_the_variance_there(script: Script) -> None:
     inside[8:56, 8:56] = True
     # Noise outside of the mask must not count.
     noise[:, ~inside] *= 10
-    found = script("ct_peers").mean_power(noise.astype(np.float64), inside)
+    found = script("exact_bm3d").mean_power(noise.astype(np.float64), inside)
     # 200 fields of 2304 pixels, of which perhaps a quarter are independent: the variance to 0.5 %.
     assert found.mean() / found.size == pytest.approx(25, rel=0.03)
     expected = 25 * power * found.size
