@@ -40,10 +40,10 @@ HEAD = """# The bar of the release
 Made by `python benchmarks/release_page.py docs/results -o docs/results/release.md`; no figure is typed by
 hand. Research use only. Not for diagnosis.
 
-{met} met, {missed} not met, {open} not measured. Validation patients and scanners were never trained on;
-brackets are 95 % intervals over patients (or what the command says). A goal counts as met by the value, not
-by its interval. Weights: version and the first letters of their SHA-256; *older* are those that no longer
-ship.
+{met} met, {missed} not met, {open} not measured. Validation patients were never trained on; of their
+scanners some were, see Generality. Brackets are 95 % intervals over patients (or what the command says). A
+goal counts as met by the value, not by its interval. Weights: version and the first letters of their SHA-256;
+*older* are those that no longer ship.
 The weights that ship: {ships}.
 """
 
