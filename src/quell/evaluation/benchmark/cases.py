@@ -149,7 +149,7 @@ def make_case(subject: Subject, dose: float, seed: tuple[int, ...]) -> Case:
     """
     made = _scanned(subject, dose, seed)
     truth, noisy = made.truth, [one.image for one in made.noisy]
-    box = _box(truth, subject.scored)
+    box = scored_part(truth, subject.scored)
     truth = _cropped(truth, box)
     cut = tuple(_cropped(one, box) for one in noisy)
     if not all(np.isfinite(one.voxels).all() for one in (truth, *cut)):
@@ -271,7 +271,7 @@ def _as_bright(truth: Image, noisy: tuple[Image, ...], z: int, inside: BoolArray
 Box = tuple[slice, slice]
 
 
-def _box(image: Image, z: int) -> Box:
+def scored_part(image: Image, z: int) -> Box:
     """Return the square of at most `SIDE` pixels around the middle of the patient."""
     low, _ = foreground(image)
     mask = image.voxels[z] > low
