@@ -39,6 +39,9 @@ CLAIMS = """Differences on the same images, with 95 % bootstrap intervals over p
 several; "yes" and "no" only where the interval lies on one side (DEMIST: where p is below 0.05). For the
 conditional deep image prior, with four lesions, the sign decides; the spread is in the table below."""
 
+REMARKS = "remarks.md"
+"""What was found of the reasons, written by hand; every figure in it is in a table or a decision record."""
+
 _SURE = 0.05
 
 SISTERS = (
@@ -57,6 +60,8 @@ def page(folder: Path) -> str:
     parts = [HEAD.format(**{key: told[key] for key in ("minutes", "seed", "machine")})]
     parts += [family(name, values) for name, values in told["families"].items()]
     parts.append(claims(told["families"], folder))
+    remarks = folder / REMARKS
+    parts += [remarks.read_text("utf-8")] if remarks.exists() else []
     parts += [sister(folder, name, title) for name, title in SISTERS if (folder / f"{name}.md").exists()]
     return "\n".join(parts)
 
