@@ -61,7 +61,8 @@ def page(folder: Path) -> str:
     parts += [family(name, values) for name, values in told["families"].items()]
     parts.append(claims(told["families"], folder))
     remarks = folder / REMARKS
-    parts += [remarks.read_text("utf-8")] if remarks.exists() else []
+    # The page lies one folder above the file.
+    parts += [remarks.read_text("utf-8").replace("](../../", "](../")] if remarks.exists() else []
     parts += [sister(folder, name, title) for name, title in SISTERS if (folder / f"{name}.md").exists()]
     return "\n".join(parts)
 
@@ -165,6 +166,8 @@ def claims(families: Mapping[str, Any], folder: Path) -> str:
     for name, method, other in (
         ("ct", "unad", "redcnn"),
         ("bone", "scintigraphy-unet", "gaussian"),
+        ("bone", "scintigraphy-unet-independent", "gaussian"),
+        ("bone", "noise2noise", "gaussian"),
         ("pet", "pet-unet", "gaussian"),
         ("pet", "pet-ddpm", "gaussian"),
         ("us", "ultrasound-cnn", "total variation"),
