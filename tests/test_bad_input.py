@@ -472,7 +472,8 @@ def test_any_scale_is_denoised_alike(slope: float, quell: Quell, tmp_path: Path)
     pixels = (1000 + RNG.normal(0, 100, (3, 32, 32))).astype(np.int16)
     for name, value in (("one", 1), ("other", slope)):
         series(dicom.mr, pixels, tmp_path / name, RescaleSlope=value, RescaleIntercept=0)
-        ran = quell(tmp_path / name, "-o", tmp_path / f"out {name}")
+        # In 32 bits: the rounding of bfloat16 is a percent or two of the noise by itself.
+        ran = quell(tmp_path / name, "-o", tmp_path / f"out {name}", "--engine", "onnx")
         assert (ran.code, ran.complaints) == (0, []), ran
     one, other = (
         np.stack([pydicom.dcmread(file).pixel_array for file in written(tmp_path / f"out {name}")]).astype(
@@ -481,7 +482,7 @@ def test_any_scale_is_denoised_alike(slope: float, quell: Quell, tmp_path: Path)
         for name in ("one", "other")
     )
     assert not np.array_equal(one, pixels)
-    assert np.abs(one - other).max() <= 2
+    assert np.abs(one - other).max() <= 1
 
 
 # --- one bad among good: exit code 1, the good is done ---------------------------------------------
