@@ -19,12 +19,18 @@ def level_percentiles(noise: NoiseMap, image: Image, percentiles: tuple[float, .
 
     Zeros where nothing of it has any noise.
     """
-    inside = _foreground(image, noise.block)
-    level = noise.level[:, : inside.shape[1], : inside.shape[2]]
-    chosen = level[inside & (level > 0)]
+    level = foreground_level(noise, image)
+    chosen = level[level > 0]
     if chosen.size == 0:
         return tuple(0.0 for _ in percentiles)
     return tuple(float(value) for value in np.percentile(chosen, percentiles))
+
+
+def foreground_level(noise: NoiseMap, image: Image) -> FloatArray:
+    """Return the level on the grid of blocks, and 0 where a block does not show the patient."""
+    inside = _foreground(image, noise.block)
+    level: FloatArray = np.where(inside, noise.level[:, : inside.shape[1], : inside.shape[2]], np.float32(0))
+    return level
 
 
 def median_level(noise: NoiseMap, image: Image) -> float:

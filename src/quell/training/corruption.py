@@ -101,8 +101,7 @@ def corrupt(
     scanned : Scanned, optional
         For the crops whose law is ``MADE``; they keep their objects as they are.
     """
-    n, _, rows, columns = clean.shape
-    middle = clean.shape[1] // 2
+    n, middle = clean.shape[0], clean.shape[1] // 2
     law = torch.zeros(n, dtype=torch.long, device=clean.device) if law is None else law
     kind = torch.zeros(n, len(KINDS), device=clean.device) if kind is None else kind
     drawn = (law != int(Law.MADE))[:, None, None, None]
@@ -110,6 +109,24 @@ def corrupt(
     blanked, valid = _blank(changed)
     clean, valid = torch.where(drawn, blanked, clean), torch.where(drawn, valid, torch.ones_like(valid))
     weight = valid * torch.where(drawn, 1 + _FAINT_WEIGHT * faint, torch.ones_like(faint))
+    noisy, mean, level, power = _with_noise(clean, sigma, law, valid, sectors)
+    level, descriptor = level[:, middle : middle + 1], describe(power[:, 0])
+    if scanned is not None:
+        noisy = torch.where(drawn, noisy, scanned.noisy)
+        weight = weight * (drawn | (scanned.level > 0))
+        level = torch.where(drawn, level, _positive(scanned.level))
+        descriptor = torch.where(drawn[:, :, 0, 0], descriptor, scanned.descriptor)
+    noisy = _quantise(noisy, level.mean(dim=(1, 2, 3)))
+    noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
+    total = (level.square() + own_noise[:, None, None, None].square()).sqrt()
+    return Corrupted(noisy, mean[:, middle : middle + 1], total, descriptor, weight, kind)
+
+
+def _with_noise(
+    clean: Tensor, sigma: Tensor, law: Tensor, valid: Tensor, sectors: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give each crop the noise of its law where it is valid; returns noisy, mean, level and spectrum."""
+    n, _, rows, columns = clean.shape
     power = random_power(n, rows, columns, clean.device)
     noisy, mean, level = clean, clean, torch.ones_like(clean)
     for one in Law:
@@ -128,16 +145,7 @@ def corrupt(
         noisy = noisy.index_copy(0, chosen, torch.where(inside, made[0], parts[0]))
         mean = mean.index_copy(0, chosen, torch.where(inside, made[1], parts[0]))
         level, power = level.index_copy(0, chosen, made[2]), power.index_copy(0, chosen, made[3])
-    level, descriptor = level[:, middle : middle + 1], describe(power[:, 0])
-    if scanned is not None:
-        noisy = torch.where(drawn, noisy, scanned.noisy)
-        weight = weight * (drawn | (scanned.level > 0))
-        level = torch.where(drawn, level, _positive(scanned.level))
-        descriptor = torch.where(drawn[:, :, 0, 0], descriptor, scanned.descriptor)
-    noisy = _quantise(noisy, level.mean(dim=(1, 2, 3)))
-    noisy = torch.where(alone[:, None, None, None], noisy[:, middle : middle + 1], noisy)
-    total = (level.square() + own_noise[:, None, None, None].square()).sqrt()
-    return Corrupted(noisy, mean[:, middle : middle + 1], total, descriptor, weight, kind)
+    return noisy, mean, level, power
 
 
 def _positive(level: Tensor) -> Tensor:

@@ -41,6 +41,23 @@ def test_the_level_after_is_the_level_before_times_what_is_left(make_series: Mak
     assert after.level_p95 == pytest.approx(left * 5.0, abs=1e-3)
 
 
+def test_what_lies_beside_the_patient_has_no_say_in_what_is_left(make_series: Make) -> None:
+    rng = np.random.default_rng(1)
+    # A small body that is denoised to a third, in a wide background of little noise that stays.
+    body = np.zeros((SIDE, SIDE), bool)
+    body[16:40, 16:40] = True
+    noise = np.where(body, 20.0, 1.0) * rng.standard_normal((SIDE, SIDE))
+    base = np.where(body, 200.0, 0.0)
+    image = Image((base + noise)[None].astype(np.float32), Modality.PT)
+    after = (base + np.where(body, noise / 3, noise))[None].astype(np.float32)
+    level = np.where(body[::8, ::8], 20.0, 1.0)[None].astype(np.float32)
+    found = NoiseMap(level, 8, image.shape, np.zeros(DESCRIPTOR_SIZE, np.float32))
+    record = summarise(make_series(), image, Denoised(image.with_voxels(after), found, {}))
+    assert record.noise_before is not None and record.noise_after is not None
+    assert record.noise_before.level == pytest.approx(20)
+    assert record.noise_after.level == pytest.approx(20 / 3, rel=1e-3)
+
+
 def test_the_spectrum_is_told_as_shares_of_the_power(make_series: Make) -> None:
     image = flat()
     before = summarise(make_series(), image, denoised(image, 0.5, 5.0)).noise_before

@@ -9,7 +9,7 @@ import numpy as np
 from quell.evaluation.report.record import NoiseSummary, Picture, SeriesRecord
 from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import Denoised
-from quell.inference.levels import level_percentiles
+from quell.inference.levels import foreground_level, level_percentiles
 from quell.noise.flat import flat_noise_ratio
 from quell.noise.spectrum import bin_centres, radial_power
 
@@ -31,7 +31,8 @@ def summarise(record: SeriesRecord, image: Image, result: Denoised) -> SeriesRec
     power = radial_power(result.noise.descriptor)
     frequencies = tuple(float(f) for f in bin_centres())
     before = NoiseSummary(median, p5, p95, frequencies, tuple(float(p) for p in power))
-    left = flat_noise_ratio(image, result.image.voxels, result.noise.level)
+    # Beside the patient there is little noise, and next to none of it is taken away.
+    left = flat_noise_ratio(image, result.image.voxels, foreground_level(result.noise, image))
     after = NoiseSummary(median * left, p5 * left, p95 * left)
     warnings = record.warnings
     if median == 0:
