@@ -130,8 +130,7 @@ class NetworkDenoiser:
             shapes["kind"] = kind[0].shape
         network = self._network("estimator", shapes, streams, exact=True)
         found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step)
-        # A network that is told that it sees PET knows its grains from structure.
-        return found if kind else with_activity(found, slices)
+        return with_activity(found, slices)
 
     def _kind(self, image: Image) -> tuple[FloatArray, ...]:
         """Return what the networks are told of the kind of image, shape (1, kinds), or nothing."""
