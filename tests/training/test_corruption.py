@@ -208,8 +208,9 @@ def scanned_batch() -> tuple[Scanned, torch.Tensor, Corrupted]:
         clean + 0.1 * torch.randn_like(clean),
         torch.full((count, 1, 32, 32), 0.1),
         torch.full((count, DESCRIPTOR_SIZE), 7.0),
+        torch.linspace(0, 1, 32).expand(count, 1, 32, 32),
     )
-    law = torch.tensor([int(Law.MADE), int(Law.GENERAL)] * (count // 2))
+    law = torch.tensor([int(Law.MADE)] * 2 + [int(Law.GENERAL)] * 2).repeat(count // 4)
     none = torch.zeros(count)
     found = corrupt(clean, none, torch.full((count,), 0.3), none.bool(), law, scanned=scanned)
     return scanned, clean, found
@@ -217,11 +218,12 @@ def scanned_batch() -> tuple[Scanned, torch.Tensor, Corrupted]:
 
 def test_crops_that_were_scanned_beforehand_keep_object_level_and_descriptor() -> None:
     scanned, clean, found = scanned_batch()
-    made = slice(0, None, 2)
+    made = torch.arange(len(clean)) % 4 < 2
     assert torch.equal(found.clean[made], clean[made, 1:2])
     assert torch.equal(found.level[made], scanned.level[made])
     assert torch.equal(found.descriptor[made], scanned.descriptor[made])
-    assert (found.weight[made] == 1).all()
+    # An error counts four times where a lesion is.
+    torch.testing.assert_close(found.weight[made], 1 + 3 * scanned.focus[made])
     # Some are rounded, by at most half of a step of 0.6 of the noise.
     apart = (found.noisy - scanned.noisy)[made].abs()
     assert apart.max() <= 0.5 * 0.6 * 0.1 + 1e-6
@@ -231,11 +233,28 @@ def test_crops_that_were_scanned_beforehand_keep_object_level_and_descriptor() -
 
 def test_crops_with_noise_on_the_fly_take_nothing_from_those_that_were_scanned() -> None:
     _, clean, found = scanned_batch()
-    drawn = slice(1, None, 2)
+    drawn = torch.arange(len(clean)) % 4 >= 2
     assert not (found.descriptor[drawn] == 7).all(dim=1).any()
     torch.testing.assert_close(found.level[drawn].mean(dim=(1, 2, 3)), torch.full((60,), 0.3))
     assert (found.weight[drawn] > 1).any()
     assert not torch.equal(found.clean[drawn], clean[drawn, 1:2])
+
+
+def test_two_and_two_crops_differ_in_their_noise_alone() -> None:
+    torch.manual_seed(5)
+    count = 400
+    clean = torch.rand(count // 2, 3, 32, 32).repeat_interleave(2, 0)
+    law = torch.tensor([int(Law.GENERAL), int(Law.RICIAN), int(Law.COUNTS), int(Law.SPECKLE)])
+    law = law.repeat(count // 8).repeat_interleave(2)
+    none = torch.zeros(count)
+    found = corrupt(clean, none, torch.full((count,), 0.2), none.bool(), law)
+    for same in (found.clean, found.level, found.weight, found.descriptor):
+        torch.testing.assert_close(same[::2], same[1::2])
+    noise = (found.noisy[:, 1:2] - found.clean) / found.level * (found.weight > 0)
+    one, other = noise[::2], noise[1::2]
+    # Speckle is skewed and counts are few; independent they are all the same.
+    alike = (one * other).mean() / (one.square().mean() * other.square().mean()).sqrt()
+    assert abs(alike) < 0.03
 
 
 def test_the_kind_is_passed_on_and_nothing_is_said_without_one() -> None:

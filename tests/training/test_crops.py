@@ -56,7 +56,7 @@ def write_phantom(pack: Path, value: float) -> Path:
 
 
 def write_made(folder: Path, voxels: np.ndarray, descriptor: list[float], kind: str = "PT") -> Path:
-    """Write a pack of one object that was scanned beforehand: clean, level, noisy ones."""
+    """Write a pack of one object that was scanned beforehand: clean, level, focus, noisy ones."""
     np.save(folder / "made.npy", voxels.astype(np.float32))
     row = {"file": "made.npy", "modality": kind, "made": True, "split": "train", "volume": True}
     row |= {"contrast": 4.0, "noise": 0.0, "descriptor": descriptor}
@@ -72,8 +72,15 @@ def test_crops_have_their_shape_and_are_in_units_of_the_contrast(tmp_path: Path)
     # Crops are turned into their negative at random.
     assert {round(float(v), 4) for v in crops.clean.ravel()} == {0.3, -0.3}
     assert set(np.round(crops.noise, 4)) == {np.float32(0.02), np.float32(0.012)}
-    assert not crops.descriptor.any() and (crops.level == 1).all()
+    assert not crops.descriptor.any() and (crops.level == 1).all() and not crops.focus.any()
+    np.testing.assert_array_equal(crops.clean[::2], crops.clean[1::2])
     assert np.array_equal(crops.noisy, crops.clean)
+
+
+def test_an_odd_number_of_crops_is_refused(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, ("CT", "train", True, np.zeros((3, 20, 20))))
+    with pytest.raises(ValueError, match="two and two"):
+        sampler(pack).draw(0, 5, 8)
 
 
 def test_references_and_phantoms_come_in_their_shares(tmp_path: Path) -> None:
@@ -163,16 +170,21 @@ def test_objects_that_were_scanned_beforehand_keep_their_sign_and_their_noise(tm
     rng = np.random.default_rng(3)
     clean = np.broadcast_to(np.linspace(1, 9, 60), (4, 60, 60))
     level = 0.2 * clean
+    focus = (clean > 5).astype(float)
     noisy = [clean + level * rng.standard_normal(clean.shape) for _ in range(2)]
     told = [*np.linspace(-1, 1, 8), 0.7]
-    crops = sampler(write_made(tmp_path, np.stack([clean, level, *noisy]), told)).draw(0, 120, 16)
+    crops = sampler(write_made(tmp_path, np.stack([clean, level, focus, *noisy]), told)).draw(0, 120, 16)
     assert (crops.law == Law.MADE).all()
     assert crops.clean.min() >= 0.25 and crops.clean.max() <= 2.25
     np.testing.assert_allclose(crops.level, 0.2 * crops.clean[:, 1], rtol=1e-5)
     share = (crops.noisy - crops.clean)[:, 1] / crops.level
     # 120 crops of 256 pixels, of which some are the same.
     assert share.std() == pytest.approx(1, abs=0.03) and abs(share.mean()) < 0.03
-    # Each crop has one of the scans; a flip makes of the two no third.
+    np.testing.assert_array_equal(crops.focus, (crops.clean[:, 1] > 1.25).astype(np.float32))
+    # Two and two show the same place in two scans.
+    np.testing.assert_array_equal(crops.clean[::2], crops.clean[1::2])
+    one, other = share[::2].ravel(), share[1::2].ravel()
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.03
     assert not crops.noise.any()
     assert {tuple(one) for one in crops.kind} == {tuple(one_hot("PT")), tuple(one_hot(""))}
 
@@ -185,7 +197,7 @@ def test_more_power_along_one_axis_is_more_along_the_other_after_a_transposition
     power = np.abs(np.fft.fft2(noise)) ** 2
     told = describe(power.mean(axis=0))
     assert told[-1] > 0.5
-    pack = write_made(tmp_path, np.stack([clean, np.ones_like(clean), noise]), told.tolist())
+    pack = write_made(tmp_path, np.stack([clean, np.ones_like(clean), clean, noise, noise]), told.tolist())
     crops = sampler(pack).draw(0, 60, 64)
     assert set(np.sign(crops.descriptor[:, -1])) == {-1, 1}
     np.testing.assert_allclose(np.abs(crops.descriptor[:, -1]), told[-1], rtol=1e-5)

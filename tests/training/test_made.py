@@ -32,7 +32,7 @@ def test_an_object_is_scanned_at_two_doses(scanned: tuple[Path, list[dict[str, A
     for row in rows:
         voxels = np.load(folder / row["file"])
         assert voxels.dtype == np.float32
-        assert list(voxels.shape) == [2 + REALISATIONS, *row["shape"]]
+        assert list(voxels.shape) == [3 + REALISATIONS, *row["shape"]]
         assert (row["modality"], row["split"], row["made"], row["volume"]) == ("NM", "train", True, False)
         assert row["contrast"] > 0 and row["noise"] == 0
         assert len(row["descriptor"]) == DESCRIPTOR_SIZE
@@ -41,7 +41,7 @@ def test_an_object_is_scanned_at_two_doses(scanned: tuple[Path, list[dict[str, A
 def test_the_level_is_the_deviation_of_the_noise(scanned: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, rows = scanned
     for row in rows:
-        clean, level, *noisy = np.load(folder / row["file"]).astype(np.float64)
+        clean, level, _, *noisy = np.load(folder / row["file"]).astype(np.float64)
         error = np.stack(noisy) - clean
         inside = level > 0.3 * level.mean()
         assert inside.mean() > 0.05
@@ -56,11 +56,19 @@ def test_the_descriptor_is_that_of_counts_which_is_white(
 ) -> None:
     folder, rows = scanned
     for row in rows:
-        _, level, *noisy = np.load(folder / row["file"]).astype(np.float64)
+        _, level, _, *noisy = np.load(folder / row["file"]).astype(np.float64)
         apart = np.divide(noisy[0] - noisy[1], level, out=np.zeros_like(level), where=level > 0)
         measured = describe(np.abs(np.fft.fft2(apart)).mean(axis=0) ** 2)
         np.testing.assert_allclose(row["descriptor"], measured, atol=0.5)
         np.testing.assert_allclose(row["descriptor"], 0, atol=0.3)
+
+
+def test_the_focus_is_where_the_lesions_are(scanned: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = scanned
+    one, other = (np.load(folder / row["file"])[2] for row in rows)
+    np.testing.assert_array_equal(one, other)
+    assert one.min() == 0 and one.max() == 1
+    assert 0.002 < (one > 0.5).mean() < 0.3
 
 
 def test_the_same_seed_scans_the_same_and_another_something_else(

@@ -24,7 +24,17 @@ from quell.models import registry
 from quell.models.registry import default_card, find_card, list_cards, model_files
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 from quell.training.release import HALO, release
-from quell.training.universal import CHECKPOINT, Options, Pair, Run, losses, starting_weights
+from quell.training.universal import (
+    CHECKPOINT,
+    LASTING,
+    Options,
+    Pair,
+    Run,
+    lasting,
+    lasting_weight,
+    losses,
+    starting_weights,
+)
 
 CPU = torch.device("cpu")
 OPTIONS = Options(batch=2, size=32, crops=2 * 20)
@@ -237,3 +247,20 @@ def test_the_released_weights_are_those_of_the_average(released: Path, trained: 
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in weights)
     assert not torch.equal(expected["estimator.bank"], trained.pair.state_dict()["estimator.bank"])
+
+
+def test_what_is_wrong_with_both_noises_is_the_square_of_the_bias() -> None:
+    torch.manual_seed(0)
+    bias, noise = 0.1, 0.3
+    error = bias + noise * torch.randn(4000, 1, 8, 8)
+    found = lasting(error).mean()
+    # Of its size, a little less where errors are large; noise alone gives nothing.
+    assert 0.5 * bias**2 < found < bias**2
+    assert abs(lasting(noise * torch.randn(4000, 1, 8, 8)).mean()) < 0.25 * bias**2
+
+
+def test_an_error_that_lasts_counts_by_the_kind_of_image() -> None:
+    kinds = torch.from_numpy(np.stack([one_hot(kind) for kind in ("PT", "PT", "CT", "CT", "", "")]))
+    weights = lasting_weight(kinds)
+    assert weights.shape == (3, 1, 1, 1)
+    assert weights.ravel().tolist() == [LASTING["PT"], LASTING["CT"], 1.0]

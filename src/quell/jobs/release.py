@@ -62,8 +62,10 @@ class ReleaseSettings:
         """
         if self.tier not in TIERS:
             raise QuellError(f"unknown tier {self.tier!r}; there is {', '.join(TIERS)}")
-        if self.crops < self.batch or self.batch < 1 or not self.rate > 0:
+        if self.crops < self.batch or self.batch < 2 or not self.rate > 0:
             raise QuellError("crops, batch and rate are above zero, and there is at least one batch")
+        if self.batch % 2:
+            raise QuellError(f"crops come two and two: a batch is even, not {self.batch}")
         if self.start and not Path(self.start).is_file():
             raise InputError(self.start, "no such file of weights")
 

@@ -25,6 +25,9 @@ _FAINT = 3
 _FAINT_WEIGHT = 2.0
 """By how much more an error counts where there is a disc."""
 
+_FOCUS_WEIGHT = 3.0
+"""The same for a lesion in an object that was scanned beforehand."""
+
 
 @dataclass(frozen=True)
 class Corrupted:
@@ -64,11 +67,14 @@ class Scanned:
     level : Tensor, shape (n, 1, y, x)
         0 where there is no noise: there nothing can be learned of it.
     descriptor : Tensor, shape (n, DESCRIPTOR_SIZE)
+    focus : Tensor, shape (n, 1, y, x)
+        From 0 to 1: where a lesion is.
     """
 
     noisy: Tensor
     level: Tensor
     descriptor: Tensor
+    focus: Tensor
 
 
 def corrupt(
@@ -82,6 +88,8 @@ def corrupt(
     scanned: Scanned | None = None,
 ) -> Corrupted:
     """Add noise to a batch of clean crops.
+
+    Two and two crops get the same faint discs, spectrum and level, and a noise of their own.
 
     Parameters
     ----------
@@ -113,7 +121,7 @@ def corrupt(
     level, descriptor = level[:, middle : middle + 1], describe(power[:, 0])
     if scanned is not None:
         noisy = torch.where(drawn, noisy, scanned.noisy)
-        weight = weight * (drawn | (scanned.level > 0))
+        weight = weight * (drawn | (scanned.level > 0)) * (1 + _FOCUS_WEIGHT * scanned.focus)
         level = torch.where(drawn, level, _positive(scanned.level))
         descriptor = torch.where(drawn[:, :, 0, 0], descriptor, scanned.descriptor)
     noisy = _quantise(noisy, level.mean(dim=(1, 2, 3)))
@@ -262,9 +270,8 @@ def _level_shape(clean: Tensor) -> Tensor:
     """Return maps of the relative level with mean 1, shape (n, 1, y, x)."""
     n, _, rows, columns = clean.shape
     device = clean.device
-    field = functional.interpolate(
-        torch.randn(n, 1, 4, 4, device=device), size=(rows, columns), mode="bicubic", align_corners=False
-    )
+    coarse = _twice(torch.randn((n + 1) // 2, 1, 4, 4, device=device))[:n]
+    field = functional.interpolate(coarse, size=(rows, columns), mode="bicubic", align_corners=False)
     smooth = torch.exp(field * 0.5 * _uniform(n, device))
     low = around(clean)
     floor = low.amin(dim=(2, 3), keepdim=True)
@@ -299,8 +306,14 @@ def _quantise(noisy: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _uniform(n: int, device: torch.device) -> Tensor:
-    return torch.rand(n, 1, 1, 1, device=device)
+    """Draw a number for each crop, from 0 to 1; two and two are the same."""
+    return _twice(torch.rand((n + 1) // 2, 1, 1, 1, device=device))[:n]
 
 
 def _normal(n: int, device: torch.device) -> Tensor:
-    return torch.randn(n, 1, 1, 1, device=device)
+    """Draw a normal number for each crop; two and two are the same."""
+    return _twice(torch.randn((n + 1) // 2, 1, 1, 1, device=device))[:n]
+
+
+def _twice(drawn: Tensor) -> Tensor:
+    return drawn.repeat_interleave(2, 0)

@@ -19,8 +19,8 @@ from quell.training.sectors import Place, crop_sectors, turned_sectors
 
 SLICES = 3
 
-SHARES = {"CT": 0.34, "MR": 0.1, "US": 0.01, "XR": 0.06, "phantom": 0.25}
-MADE_SHARES = {"PT": 0.08, "SPECT": 0.03, "NM": 0.05, "US": 0.06, "XR": 0.02}
+SHARES = {"CT": 0.33, "MR": 0.1, "US": 0.01, "XR": 0.06, "phantom": 0.21}
+MADE_SHARES = {"PT": 0.1, "SPECT": 0.05, "NM": 0.06, "US": 0.06, "XR": 0.02}
 """How often a crop comes from each kind of reference, and of object that was scanned beforehand.
 
 PET is learned from drawn objects alone: the grains of real PET look like structure to a network that is
@@ -49,8 +49,8 @@ class Reference:
         True when slices are neighbours.
     kind : str
         Modality, or the style of a phantom: decides which laws of noise it may get. That of objects that
-        were scanned beforehand begins with `MADE`; their voxels have the shape (2 + n, z, y, x): clean,
-        level, noisy.
+        were scanned beforehand begins with `MADE`; their voxels have the shape (3 + n, z, y, x): clean,
+        level, where lesions were put in, noisy.
     sectors_file : Path, optional
         How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
     descriptor : tuple of float
@@ -91,6 +91,9 @@ class Reference:
 class Crops:
     """A batch; values are divided by each reference's contrast.
 
+    Two and two, the first and the second, the third and the fourth, are one and the same crop, for two
+    noises: what is wrong in both is no chance.
+
     Attributes
     ----------
     clean : ndarray of float32, shape (n, SLICES, size, size)
@@ -110,6 +113,8 @@ class Crops:
         Of the middle slice, where the law is ``MADE``, with 0 where nothing is to be learned; ones elsewhere.
     descriptor : ndarray of float32, shape (n, DESCRIPTOR_SIZE)
         Where the law is ``MADE``.
+    focus : ndarray of float32, shape (n, size, size)
+        From 0 to 1, where a lesion was put in beforehand; zeros elsewhere.
     """
 
     clean: FloatArray
@@ -121,6 +126,7 @@ class Crops:
     noisy: FloatArray
     level: FloatArray
     descriptor: FloatArray
+    focus: FloatArray
 
 
 _Crop: TypeAlias = "dict[str, Any]"
@@ -136,6 +142,7 @@ _COLUMNS: dict[str, npt.DTypeLike] = {
     "noisy": np.float32,
     "level": np.float32,
     "descriptor": np.float32,
+    "focus": np.float32,
 }
 
 
@@ -171,9 +178,17 @@ class CropSampler:
         self._shares = chosen / chosen.sum()
 
     def draw(self, number: int, count: int, size: int) -> Crops:
-        """Return batch `number`: `count` crops of `size` x `size` pixels."""
+        """Return batch `number`: `count` crops of `size` x `size` pixels, two and two alike.
+
+        Raises
+        ------
+        ValueError
+            If `count` is odd.
+        """
+        if count % 2:
+            raise ValueError(f"crops come two and two, not {count}")
         self._rng = np.random.default_rng([self._seed, number])
-        crops = [self._one(size) for _ in range(count)]
+        crops = [crop for _ in range(count // 2) for crop in self._two(size)]
         columns = {
             name: np.stack([np.asarray(one[name], dtype) for one in crops])
             for name, dtype in _COLUMNS.items()
@@ -195,10 +210,16 @@ class CropSampler:
         pool = self._references[kind]
         return pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
 
-    def _one(self, size: int) -> _Crop:
+    def _two(self, size: int) -> tuple[_Crop, _Crop]:
+        """Return a crop twice; one that was scanned beforehand with two noises."""
         reference = self._reference()
         if reference.made:
             return self._made(reference, size)
+        drawn = self._drawn(reference, size)
+        return drawn, drawn
+
+    def _drawn(self, reference: Reference, size: int) -> _Crop:
+        """Return a crop that gets its noise later."""
         law = draw_law(self._rng, reference.kind, reference.sectors_file is not None)
         rows, columns = reference.shape[-2:]
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
@@ -222,34 +243,38 @@ class CropSampler:
             "noisy": clean,
             "level": np.ones((size, size)),
             "descriptor": reference.descriptor,
+            "focus": np.zeros((size, size)),
         }
 
-    def _made(self, reference: Reference, size: int) -> _Crop:
-        """Return a crop of an object that was scanned beforehand, which keeps its noise and its sign."""
+    def _made(self, reference: Reference, size: int) -> tuple[_Crop, _Crop]:
+        """Return a crop of an object that was scanned beforehand, in two scans that keep noise and sign."""
         index, alone, place = self._place(reference, size)
-        clean, level, *noisy = reference.voxels
-        chosen = noisy[int(self._rng.integers(len(noisy)))]
+        clean, level, focus, *noisy = reference.voxels
+        first, second = self._rng.choice(len(noisy), 2, replace=False)
         flips = self._rng.random(5) < 0.5
         flips[4] = False
-        parts = [
-            _turned(_cut(one, index, place) / np.float32(reference.contrast), flips)
-            for one in (clean, chosen, level)
-        ]
+        contrast = np.float32(reference.contrast)
+        truth, one, other, deviation, where = (
+            _turned(_cut(array, index, place), flips)
+            for array in (clean, noisy[first], noisy[second], level, focus)
+        )
         told = np.array(reference.descriptor)
         # The last number says along which axis there is more power.
         told[-1] *= -1 if flips[3] else 1
         kind = reference.kind.removeprefix(MADE)
-        return {
-            "clean": parts[0],
+        crop = {
+            "clean": truth / contrast,
             "noise": 0.0,
             "alone": alone,
             "law": Law.MADE,
             "sectors": crop_sectors(None, place, reference.shape[1:]),
             "kind": one_hot("" if self._rng.random() < 0.125 else kind),
-            "noisy": parts[1],
-            "level": parts[2][SLICES // 2],
+            "noisy": one / contrast,
+            "level": deviation[SLICES // 2] / contrast,
             "descriptor": told,
+            "focus": np.abs(where[SLICES // 2]),
         }
+        return crop, crop | {"noisy": other / contrast}
 
     def _place(self, reference: Reference, size: int) -> tuple[list[int], bool, Place]:
         """Draw a place: the slices, whether they are one and the same, and the corner."""

@@ -25,6 +25,7 @@ from quell.phantoms.procedural import random_anatomy, random_style
 from quell.training.data.noise import Roles, scan_truth
 from quell.training.data.objects import TRAIN_SEEDS, draw_object
 from quell.training.sectors import sector_maps
+from quell.training.sowing import LESIONS, sow
 
 REALISATIONS = 3
 """Noisy images of a dose; the level is read off their differences from the mean."""
@@ -62,9 +63,9 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("PT", ("anatomy-pet",), 60, (0.02, 0.9)),
-    Recipe("SPECT", ("anatomy-spect", "spect-cardiac"), 50, (0.05, 0.9)),
-    Recipe("NM", ("anatomy-nm", "anatomy-nm", "bone-scan"), 120, (0.02, 0.9)),
+    Recipe("PT", ("anatomy-pet",), 120, (0.02, 0.9)),
+    Recipe("SPECT", ("anatomy-spect", "spect-cardiac"), 70, (0.05, 0.9)),
+    Recipe("NM", ("anatomy-nm", "anatomy-nm", "bone-scan"), 200, (0.02, 0.9)),
     Recipe("US", ("anatomy-us",), 90, (1.0, 16.0)),
     Recipe("XR", ("anatomy-xr",), 40, (0.02, 0.9)),
 )
@@ -78,7 +79,8 @@ def scan_objects(
     Parameters
     ----------
     out : Path
-        Folder; made if absent. Arrays have the shape (2 + REALISATIONS, z, y, x): clean, level, noisy.
+        Folder; made if absent. Arrays have the shape (3 + REALISATIONS, z, y, x): clean, level, where
+        lesions were put in, noisy.
     recipes : tuple of Recipe
     seed : int
     workers : int
@@ -150,22 +152,25 @@ def _one(out: Path, recipe: Recipe, number: int, seed: int) -> list[dict[str, An
     if recipe.kind == "US":
         doses = tuple(float(max(1, round(dose))) for dose in doses)
     scanner = replace(scanner_of(drawn), **_scanner(recipe.kind, rng))  # type: ignore[type-var]
+    truth, focus = drawn.truth, np.zeros_like(drawn.truth.voxels)
+    if recipe.kind in LESIONS:
+        truth, focus = sow(truth, LESIONS[recipe.kind], rng)
     try:
-        roles = scan_truth(drawn.truth, scanner, doses, REALISATIONS, (seed, kind, number))
+        roles = scan_truth(truth, scanner, doses, REALISATIONS, (seed, kind, number))
     except QuellError:
         # Too low a dose for this object: the next one serves.
         return []
     rows = []
     for dose in range(len({variant.dose for variant in roles.variants})):
         stem = f"made_{recipe.kind}_{number:03d}_{dose}"
-        arrays, row = _described(roles, dose)
+        arrays, row = _described(roles, dose, focus)
         np.save(out / f"{stem}.npy", arrays)
         rows.append(row | {"file": f"{stem}.npy", "modality": recipe.kind, "source": name})
     return rows
 
 
-def _described(roles: Roles, dose: int) -> tuple[FloatArray, dict[str, Any]]:
-    """Return clean, level and noisy images of a dose, and their row of the index."""
+def _described(roles: Roles, dose: int, focus: FloatArray) -> tuple[FloatArray, dict[str, Any]]:
+    """Return clean, level, focus and noisy images of a dose, and their row of the index."""
     chosen = sorted({variant.dose for variant in roles.variants})[dose]
     same = [variant for variant in roles.variants if variant.dose == chosen]
     clean = roles.images[same[0].clean]
@@ -186,7 +191,7 @@ def _described(roles: Roles, dose: int) -> tuple[FloatArray, dict[str, Any]]:
         "shape": list(clean.shape),
         "descriptor": [float(value) for value in describe(spectrum.mean(axis=(0, 1)))],
     }
-    return np.concatenate([clean[None], level[None], noisy]).astype(np.float32), row
+    return np.concatenate([clean[None], level[None], focus[None], noisy]).astype(np.float32), row
 
 
 def _level(variance: NDArray[np.float64]) -> FloatArray:
