@@ -36,9 +36,6 @@ Told: TypeAlias = Callable[[Line], None]
 WIDTHS = {"fast": (16, 32, 64), "standard": (24, 48, 96)}
 """Channels of the denoiser of each tier, about 9 and 20 thousand multiplications per pixel."""
 
-_QUIET, _QUIET_FACTOR = 0.1, 0.03
-"""Share of the crops of drawn anatomy that get next to no noise, and how much of it they get."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -318,10 +315,8 @@ class Run:
         rng = np.random.default_rng([self.options.seed, 1, self.step])
         lowest = np.maximum(2 * crops.noise, 0.005)
         highest = np.maximum(0.22, 1.5 * lowest)
-        drawn, quiet = np.repeat(rng.random((2, len(lowest) // 2)), 2, axis=1)
+        drawn = np.repeat(rng.random(len(lowest) // 2), 2)
         sigma = (lowest * (highest / lowest) ** drawn).astype(np.float32)
-        # Drawn anatomy almost without noise: what is not there must not be found.
-        sigma[(crops.noise == 0) & (quiet < _QUIET)] *= np.float32(_QUIET_FACTOR)
 
         def here(array: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(self.device, non_blocking=True)
