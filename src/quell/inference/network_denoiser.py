@@ -17,6 +17,7 @@ from quell.inference.estimation import estimate_noise, with_activity
 from quell.inference.kinds import kind_of, one_hot, usual_strength
 from quell.inference.levels import value_range, with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
+from quell.inference.plausibility import plausibility
 from quell.inference.slices import Slices
 from quell.inference.streams import cores
 from quell.inference.tiling import tiles
@@ -130,7 +131,8 @@ class NetworkDenoiser:
             shapes["kind"] = kind[0].shape
         network = self._network("estimator", shapes, streams, exact=True)
         found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step)
-        return with_activity(found, slices)
+        noise = with_activity(found, slices)
+        return noise.scaled(plausibility(slices.image, noise))
 
     def _kind(self, image: Image) -> tuple[FloatArray, ...]:
         """Return what the networks are told of the kind of image, shape (1, kinds), or nothing."""

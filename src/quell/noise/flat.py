@@ -37,29 +37,29 @@ def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> flo
     ratios = []
     depth, height, width = before.shape
     for z in np.unique(np.linspace(0, depth - 1, min(depth, _SLICES)).astype(int)):
-        sd_before = _detrended_sd(_blocks(before.voxels[z]))
-        sd_after = _detrended_sd(_blocks(after[z]))
+        sd_before = detrended_sd(blocks(before.voxels[z]))
+        sd_after = detrended_sd(blocks(after[z]))
         expected = level[z, : height // SIDE, : width // SIDE].ravel()
         flat = (sd_before > _MOSTLY_NOISE[0] * expected) & (sd_before < _MOSTLY_NOISE[1] * expected)
         if before.padding is not None:
-            flat &= ~_blocks(before.padding[z]).any(axis=1)
+            flat &= ~blocks(before.padding[z]).any(axis=1)
         ratios.append(sd_after[flat] / sd_before[flat])
     found = np.concatenate(ratios)
     return float(np.median(found)) if found.size else 1.0
 
 
-def _blocks(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def blocks(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """Cut a slice into its whole blocks, shape (blocks, SIDE * SIDE)."""
     rows, columns = (n // SIDE for n in pixels.shape)
     cut = pixels[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE)
     return cut.swapaxes(1, 2).reshape(rows * columns, SIDE * SIDE)
 
 
-def _detrended_sd(blocks: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """Return the standard deviation of each block around its best plane."""
-    if len(blocks) == 0:
+def detrended_sd(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Return the standard deviation of each block, as `blocks` cuts them, around its best plane."""
+    if len(pixels) == 0:
         return np.zeros(0)
-    values = blocks.astype(np.float64)
+    values = pixels.astype(np.float64)
     residual = values - values @ _plane_projector()
     sd: npt.NDArray[np.float64] = np.sqrt((residual**2).sum(axis=1) / (SIDE * SIDE - 3))
     return sd
@@ -76,10 +76,10 @@ def _plane_projector() -> npt.NDArray[np.float64]:
 
 def block_statistics(image: Image, z: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return mean and standard deviation around a plane of the blocks of slice `z` without padding."""
-    blocks = _blocks(image.voxels[z]).astype(np.float64)
+    values = blocks(image.voxels[z]).astype(np.float64)
     if image.padding is not None:
-        blocks = blocks[~_blocks(image.padding[z]).any(axis=1)]
-    return blocks.mean(axis=1), _detrended_sd(blocks)
+        values = values[~blocks(image.padding[z]).any(axis=1)]
+    return values.mean(axis=1), detrended_sd(values)
 
 
 def quiet_level(voxels: FloatArray, inside: tuple[float, float], share: float = 0.2) -> float:
@@ -99,8 +99,8 @@ def quiet_level(voxels: FloatArray, inside: tuple[float, float], share: float = 
         In the units of the voxels; 0 where fewer than 20 blocks can be judged.
     """
     stack = voxels[:: max(1, len(voxels) // 8)]
-    blocks = np.concatenate([_blocks(pixels) for pixels in stack]).astype(np.float64)
-    sd, mean = _detrended_sd(blocks), blocks.mean(axis=1)
+    values = np.concatenate([blocks(pixels) for pixels in stack]).astype(np.float64)
+    sd, mean = detrended_sd(values), values.mean(axis=1)
     # The SD of a constant block is seldom exactly 0 after rounding.
-    usable = (mean > inside[0]) & (mean < inside[1]) & (np.ptp(blocks, axis=1) > 0)
+    usable = (mean > inside[0]) & (mean < inside[1]) & (np.ptp(values, axis=1) > 0)
     return float(np.quantile(sd[usable], share)) if usable.sum() >= 20 else 0.0
