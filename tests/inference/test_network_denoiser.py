@@ -309,3 +309,12 @@ def test_the_estimate_alone_is_that_of_denoising(exact: NetworkDenoiser, noisy: 
     image = noisy(3, 40, 56, volume=True)
     alone, denoised = exact.estimate(image), exact.denoise(image).noise
     assert (alone.level == denoised.level).all() and (alone.descriptor == denoised.descriptor).all()
+
+
+def test_a_pattern_is_left_alone_unless_the_user_says_that_it_is_noise(exact: NetworkDenoiser) -> None:
+    y, x = np.mgrid[:96, :96]
+    image = Image((255.0 * ((x + y) % 2))[None].astype(np.float32), Modality.XR)
+    found = exact.denoise(image, strength=1.0)
+    assert np.array_equal(found.image.voxels, image.voxels) and not found.noise.level.any()
+    assert not exact.estimate(image).level.any()
+    assert exact.denoise(image, strength=1.0, sigma=100.0).noise.level.any()

@@ -106,8 +106,7 @@ class NetworkDenoiser:
         slices = Slices(image, MEAN_BLOCK)
         streams = min(self._streams, image.shape[0])
         noise = self._estimate(slices, streams, step)
-        if sigma != "auto":
-            noise = with_median(noise, image, float(sigma))
+        noise = _believed(noise, image) if sigma == "auto" else with_median(noise, image, float(sigma))
         estimated = time.perf_counter()
         voxels = self._run(slices, noise, strength, streams, step)
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
@@ -122,7 +121,8 @@ class NetworkDenoiser:
         step : Step
             Told of progress.
         """
-        return self._estimate(Slices(image, MEAN_BLOCK), min(self._streams, image.shape[0]), step)
+        slices = Slices(image, MEAN_BLOCK)
+        return _believed(self._estimate(slices, min(self._streams, image.shape[0]), step), image)
 
     def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
         shapes: dict[str, tuple[int, ...]] = {"scaled": (1, 1, *slices.padded_shape)}
@@ -131,8 +131,7 @@ class NetworkDenoiser:
             shapes["kind"] = kind[0].shape
         network = self._network("estimator", shapes, streams, exact=True)
         found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step)
-        noise = with_activity(found, slices)
-        return noise.scaled(plausibility(slices.image, noise))
+        return with_activity(found, slices)
 
     def _kind(self, image: Image) -> tuple[FloatArray, ...]:
         """Return what the networks are told of the kind of image, shape (1, kinds), or nothing."""
@@ -227,3 +226,8 @@ class NetworkDenoiser:
                 y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
             ]
         return result
+
+
+def _believed(noise: NoiseMap, image: Image) -> NoiseMap:
+    """Return a noise map with less noise, or none, where what was found cannot be noise."""
+    return noise.scaled(plausibility(image, noise))
