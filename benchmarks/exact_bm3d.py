@@ -103,6 +103,16 @@ def bm3d_methods(power: Pixels, own: float) -> dict[str, Method]:
     return methods
 
 
+def bm3d_white(sigma: float) -> Method:
+    """Return BM3D with its usual settings, told the standard deviation of white noise."""
+    bm3d = _package()
+
+    def run(pixels: Pixels) -> Pixels:
+        return np.asarray(bm3d(pixels / sigma, 1.0), np.float64) * sigma
+
+    return run
+
+
 def why_no_bm3d() -> str:
     """Return why BM3D cannot take part; empty where it can."""
     flat = np.full((32, 32), 1024.0)

@@ -17,7 +17,7 @@ from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoiser
 from quell.machine import describe_machine
 
-FOLDERS = {"--data": "DATA", "data": "DATA", "-o": "OUT", "--out": "OUT"}
+FOLDERS = {"--data": "DATA", "data": "DATA", "-o": "OUT", "--out": "OUT", "--json": "OUT"}
 """What stands in a record for the folders of whoever ran it."""
 
 
