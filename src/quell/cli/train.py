@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quell.cli import console
-from quell.cli.denoise import GivenModality, given_modality
+from quell.cli.choices import GivenModality, Tier, given_modality
 from quell.cli.release_training import NAME as RELEASE
 from quell.cli.release_training import train_release
 from quell.cli.training_progress import training_progress
@@ -35,13 +35,6 @@ class Precision(str, Enum):
 
     FULL = "32"
     BF16 = "bf16"
-
-
-class Tier(str, Enum):
-    """Size of a network that ships."""
-
-    FAST = "fast"
-    STANDARD = "standard"
 
 
 Name = Annotated[
