@@ -49,6 +49,15 @@ Crops = Annotated[
     int | None,
     typer.Option(metavar="N", help="Of `release`: length. [default: 3000000]", show_default=False),
 ]
+OfKind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="CT|MR|PT|SPECT|NM|US|XR",
+        help="Of `release`: the one kind of image to train for. [default: all]",
+        show_default=False,
+    ),
+]
 Start = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Of `release`: weights to begin with.", show_default=False),
@@ -130,6 +139,7 @@ def train(
     tier: OfTier = None,
     crops: Crops = None,
     start: Start = None,
+    kind: OfKind = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -142,6 +152,7 @@ def train(
         "tier": _value(tier),
         "crops": crops,
         "start": None if start is None else str(start.absolute()),
+        "kind": None if kind is None else kind.upper(),
     }
     others: dict[str, Any] = {
         "config": config,
