@@ -61,10 +61,10 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     out : path-like, optional
         Folder for the files of a study, written exactly as ``quell denoise`` writes them.
     **settings
-        Fields of `quell.JobSettings`: ``model`` (a name, or the folder of a training run), or ``method``
-        and ``method_settings``; ``prior`` (a path or an Image), ``strength``, ``sigma``, ``modality``,
-        ``device``, ``engine``, ``threads``, and, with `out`, ``noise_map``, ``residual``, ``spread``,
-        ``report``, ``write``.
+        Fields of `quell.JobSettings`: ``model`` (a name, or the folder of a training run), or ``tier``
+        (``"fast"`` or ``"standard"``) of the default one, or ``method`` and ``method_settings``; ``prior``
+        (a path or an Image), ``strength``, ``sigma``, ``modality``, ``device``, ``engine``, ``threads``,
+        and, with `out`, ``noise_map``, ``residual``, ``spread``, ``report``, ``write``.
 
     Returns
     -------

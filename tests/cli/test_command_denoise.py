@@ -78,6 +78,9 @@ def test_nothing_to_denoise_ends_with_2_and_the_reasons(fake_job: Any, capsys: A
         ("study", "-o", "out", "--threads", "0"),
         ("study", "-o", "out", "--device", "tpu"),
         ("study", "-o", "out", "--modality", "XX"),
+        ("study", "-o", "out", "--tier", "huge"),
+        ("study", "-o", "out", "--tier", "fast", "--model", "universal.fast"),
+        ("study", "-o", "out", "--tier", "fast", "--method", "noise2void"),
         ("study", "-o", "out", "--series-offset", "-1"),
         ("study", "-i", "study", "-o", "out"),
         ("-o", "out"),
@@ -163,6 +166,19 @@ def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:
     assert settings.modality is Modality.XR
     assert settings.write.float_output and settings.write.primary
     assert settings.write.series_offset == 7
+
+
+@pytest.mark.parametrize("tier", ["fast", "standard"])
+def test_a_tier_reaches_the_job(fake_job: Any, capsys: Any, tier: str) -> None:
+    assert run(capsys, "study", "-o", "out", "--tier", tier)[0] == 0
+    assert fake_job.calls[0]["settings"].tier == tier
+
+
+def test_tiers_of_the_command_are_those_of_the_models() -> None:
+    from quell.cli.choices import Tier
+    from quell.models.registry import TIERS
+
+    assert tuple(tier.value for tier in Tier) == TIERS
 
 
 def test_the_defaults_of_the_command_are_those_of_the_job(fake_job: Any, capsys: Any) -> None:

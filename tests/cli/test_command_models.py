@@ -49,6 +49,27 @@ def test_the_list_names_every_model(cards: tuple[ModelCard, ...], capsys: Any) -
     assert "9.1 kMAC per pixel" in out
 
 
+def test_models_for_one_kind_of_image_come_last_and_say_so(
+    cards: tuple[ModelCard, ...], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    changes = {"specialises": ("SPECT",), "modalities": ("NM",)}
+    own = [
+        cards[0].model_copy(update={**changes, "name": "spect", "tag": tag})
+        for tag in ("fast", "standard", "trial")
+    ]
+    monkeypatch.setattr("quell.models.registry.list_cards", lambda: (*own, *cards))
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    names = [line.split()[0] for line in out.splitlines() if line and not line.startswith(" ")]
+    assert names == ["universal.fast", "universal.standard", "spect.fast", "spect.standard", "spect.trial"]
+    told = [line.strip() for line in out.splitlines() if "specialised" in line]
+    assert told == [
+        "specialised for SPECT: `quell denoise` takes it there by default",
+        "specialised for SPECT: `quell denoise` takes it there with --tier standard",
+        "specialised for SPECT",
+    ]
+
+
 def test_without_models_the_json_is_an_empty_list(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr("quell.models.registry.list_cards", lambda: ())
     assert main(["models", "--json"]) == 0

@@ -154,13 +154,15 @@ def test_a_sequence_is_frames_over_time(tmp_path):
     series = opened(path)
     image = series.read()
     assert series.modality is Modality.US
-    assert image.shape == (6, 4, 5) and not image.volume and image.gaps == ()
+    assert image.shape == (6, 4, 5) and image.gaps == ()
+    assert not image.volume and not series.volume
     assert written(series, image.voxels, tmp_path / "out").files[0].name == "a_denoised.igs.mha"
 
 
 def test_volumes_over_time_are_apart(tmp_path):
-    image = opened(save(tmp_path / "a_bold.mha", np.zeros((3, 4, 2, 2), np.int16))).read()
-    assert image.volume and image.gaps == (3, 7) and image.shape == (12, 2, 2)
+    series = opened(save(tmp_path / "a_bold.mha", np.zeros((3, 4, 2, 2), np.int16)))
+    image = series.read()
+    assert image.volume and series.volume and image.gaps == (3, 7) and image.shape == (12, 2, 2)
 
 
 @pytest.mark.parametrize(

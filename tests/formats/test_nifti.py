@@ -197,14 +197,16 @@ def test_time_points_are_apart(tmp_path):
     series = opened(save(tmp_path / "x_bold.nii.gz", raw))
     image = series.read()
     assert series.shape == image.shape == (20, 3, 2)
-    assert image.volume and image.gaps == (3, 7, 11, 15)
+    assert image.volume and series.volume and image.gaps == (3, 7, 11, 15)
     assert np.array_equal(image.voxels[4:8], raw[..., 1].transpose(2, 1, 0))
     assert series.modality is Modality.MR
 
 
 def test_frames_of_one_slice_are_no_volume(tmp_path):
-    image = opened(save(tmp_path / "x_bold.nii", np.zeros((2, 3, 1, 5), np.int16))).read()
-    assert image.shape == (5, 3, 2) and not image.volume and image.gaps == ()
+    series = opened(save(tmp_path / "x_bold.nii", np.zeros((2, 3, 1, 5), np.int16)))
+    image = series.read()
+    assert image.shape == (5, 3, 2) and image.gaps == ()
+    assert not image.volume and not series.volume
 
 
 def test_trailing_axes_of_one_are_no_axes(tmp_path):

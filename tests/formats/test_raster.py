@@ -64,7 +64,7 @@ def test_png_round_trip(shape, dtype, seed):
         image = series.read()
         assert series.shape == image.shape == (1, *shape)
         assert np.array_equal(image.voxels[0], array)
-        assert not image.geometry.known and not image.volume
+        assert not image.geometry.known and not image.volume and not series.volume
         result = written(series, image.voxels, Path(folder) / "out")
         after = pixels(result.files[0])[0]
         assert after.dtype == dtype and np.array_equal(after, array) and result.clamped == 0
@@ -118,7 +118,7 @@ def test_tiff_keeps_resolution_description_and_byte_order(tmp_path):
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:], tiffinfo=tags)
     series = tiff(tmp_path / "a.tif")
     image = series.read()
-    assert image.volume
+    assert image.volume and series.volume
     path = written(series, image.voxels, tmp_path / "out").files[0]
     with path.open("rb") as file:
         after = read_pages(file, Source.of(path))

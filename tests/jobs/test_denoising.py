@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from quell.formats.open import open_study
 from quell.image import FloatArray, Modality
 from quell.inference.contracts import Runtime
 from quell.jobs.denoising import Denoising, JobSettings, run_job
+from quell.models import registry
 from quell.models.registry import default_card
 
 AFFINE = np.diag([0.8, 0.9, 3.0, 1.0])
@@ -283,6 +286,9 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(study: Path, tmp_pa
         {"engine": "tensorflow"},
         {"device": "abacus"},
         {"model": "universal.nothing"},
+        {"tier": "huge"},
+        {"tier": "fast", "model": "universal.fast"},
+        {"tier": "fast", "method": "noise2void"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_any_work(
@@ -298,6 +304,49 @@ def test_a_model_is_made_once_for_all_modalities_it_serves() -> None:
     assert denoising.denoiser(Modality.CT) is denoising.denoiser(Modality.MR)
     named = Denoising(JobSettings(model=default_card(Modality.CT).identifier))
     assert named.denoiser(Modality.US).card == default_card(Modality.CT)
+
+
+@pytest.fixture
+def specialised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ship copies of the default model for ultrasound and for SPECT alone."""
+    weights = tmp_path / "weights"
+    for name, modality, kind in (("ultrasound", "US", "US"), ("spect", "NM", "SPECT")):
+        shutil.copytree(registry.WEIGHTS / registry.DEFAULT, weights / f"{name}.fast")
+        file = weights / f"{name}.fast" / registry.CARD
+        own = {"name": name, "modalities": [modality], "specialises": [kind]}
+        file.write_text(json.dumps({**json.loads(file.read_text()), **own}))
+    shutil.copytree(registry.WEIGHTS / registry.DEFAULT, weights / registry.DEFAULT)
+    monkeypatch.setattr(registry, "WEIGHTS", weights)
+    registry.list_cards.cache_clear()
+    yield
+    registry.list_cards.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("modality", "ct", "us"),
+    [
+        (Modality.US, "ultrasound.fast", "ultrasound.fast"),
+        # A volume of nuclear medicine is SPECT, a single image is planar.
+        (Modality.NM, "spect.fast", "universal.fast"),
+        (Modality.MR, "universal.fast", "universal.fast"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_each_kind_of_image_gets_its_own_model(
+    study: Path, tmp_path: Path, specialised: None, modality: Modality, ct: str, us: str, dry_run: bool
+) -> None:
+    record = run(study, tmp_path / "out", dry_run, modality=modality)
+    assert [series.model for series in record.series] == [ct, us]
+    assert all(not series.warnings for series in record.series)
+
+
+def test_a_model_for_one_kind_of_image_says_so_of_others(
+    study: Path, tmp_path: Path, specialised: None
+) -> None:
+    volume, single = run(study, tmp_path / "out", model="spect.fast", modality=Modality.NM).series
+    assert volume.warnings == ()
+    assert single.warnings == ("spect.fast is meant for SPECT, not for NM",)
+    assert {volume.status, single.status} == {Status.DONE}
 
 
 def test_an_engine_that_is_missing_fails_the_series_with_its_reason(

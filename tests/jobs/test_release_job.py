@@ -97,6 +97,37 @@ def test_the_other_tier_is_wider(tmp_path: Path) -> None:
     assert 15 < card.kmac_per_pixel < 25
 
 
+def test_a_run_for_one_kind_of_image_goes_on_with_it_and_ends_with_a_model_for_it(tmp_path: Path) -> None:
+    whole, pieces = prepared(tmp_path / "whole"), prepared(tmp_path / "pieces")
+    for run in (whole, pieces):
+        new = ["train", "release", "--kind", "mr", "--crops", "32", "-o", str(run), "--accelerator", "cpu"]
+        ended = main([*new, "-q", *(["--minutes", "0.000001"] if run == pieces else [])])
+        assert ended == (130 if run == pieces else 0)
+    # What it is trained for is kept with the run.
+    assert main(["train", "release", "--resume", str(pieces), "--accelerator", "cpu", "-q"]) == 0
+    card, other = locate(whole).card, locate(pieces).card
+    assert (card.identifier, card.modalities, card.specialises) == ("mr.fast", ("MR",), ("MR",))
+    assert card.kinds == KINDS and other.sha256 == card.sha256
+
+
+def test_a_run_from_before_there_were_kinds_goes_on_with_all(finished: Path, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "run")
+    train_release(folder, SHORT, accelerator="cpu", minutes=1e-9)
+    held = json.loads((folder / SETTINGS).read_text())
+    assert held.pop("kind") == ""
+    (folder / SETTINGS).write_text(json.dumps(held))
+    assert train_release(folder, SHORT, accelerator="cpu").done
+    assert locate(folder).card.sha256 == locate(finished).card.sha256
+    assert locate(folder).card.specialises == ()
+
+
+def test_material_without_the_kind_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    run = prepared(tmp_path / "run")
+    with pytest.raises(QuellError, match="no references to train US with"):
+        train_release(run, replace(SHORT, kind="US"), accelerator="cpu")
+    assert not (run / SETTINGS).exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -104,6 +135,7 @@ def test_the_other_tier_is_wider(tmp_path: Path) -> None:
         ({"crops": 1}, "at least one batch"),
         ({"batch": 0}, "at least one batch"),
         ({"rate": 0.0}, "above zero"),
+        ({"kind": "XX"}, "unknown kind 'XX'; there is CT, MR, PT, SPECT, NM, US, XR"),
         ({"start": "no-such.safetensors"}, "no such file of weights"),
     ],
 )
@@ -167,6 +199,9 @@ def test_weights_that_do_not_fit_are_refused_before_material_is_made(tmp_path: P
     [
         (["redcnn", "-o", "RUN", "--tier", "fast"], "is nothing to `quell train redcnn`"),
         (["redcnn", "-o", "RUN", "--crops", "16"], "is nothing to `quell train redcnn`"),
+        (["redcnn", "-o", "RUN", "--kind", "US"], "is nothing to `quell train redcnn`"),
+        (["release", "-o", "RUN", "--kind", "echo"], "unknown kind 'ECHO'; there is CT"),
+        (["release", "--resume", "RUN", "--kind", "US"], "leave out --kind"),
         (["release", "-o", "RUN", "--steps", "9"], "is nothing to `quell train release`"),
         (["release", "-o", "RUN", "--as-noisy"], "is nothing to `quell train release`"),
         (["release", "-o", "RUN", "--tier", "huge"], "huge"),

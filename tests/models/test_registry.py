@@ -82,6 +82,73 @@ def test_every_modality_has_a_model(modality: Modality) -> None:
     assert modality.value in default_card(modality).modalities
 
 
+def ship(copies: Path, name: str, modality: str, kind: str) -> None:
+    """Put a copy of the default model among the others, as one for one kind of image."""
+    source = copies / registry.DEFAULT
+    told = json.loads((source / registry.CARD).read_text())
+    model, _, tag = name.partition(".")
+    shutil.copytree(source, copies / name)
+    own = {"name": model, "tag": tag, "modalities": [modality], "specialises": [kind]}
+    if model == registry.UNIVERSAL:
+        own = {"tag": tag}
+    (copies / name / registry.CARD).write_text(json.dumps({**told, **own}))
+    list_cards.cache_clear()
+
+
+def test_a_model_for_one_kind_of_image_comes_before_the_universal_one(copies: Path) -> None:
+    ship(copies, "ultrasound.fast", "US", "US")
+    ship(copies, "spect.fast", "NM", "SPECT")
+    assert default_card(Modality.US).identifier == "ultrasound.fast"
+    assert default_card(Modality.US, "fast").identifier == "ultrasound.fast"
+    for modality in set(Modality) - {Modality.US}:
+        assert default_card(modality).identifier == registry.DEFAULT, modality
+    assert default_card(Modality.NM, kind="SPECT").identifier == "spect.fast"
+    assert default_card(Modality.NM, kind="NM").identifier == registry.DEFAULT
+    assert default_card(Modality.UNKNOWN, kind="").identifier == registry.DEFAULT
+    assert model_files(default_card(Modality.US))["denoiser"].parent.name == "ultrasound.fast"
+
+
+def test_each_tier_has_its_defaults(copies: Path) -> None:
+    ship(copies, "ultrasound.standard", "US", "US")
+    with pytest.raises(ModelError, match="trained for CT in the tier 'standard'"):
+        default_card(Modality.CT, "standard")
+    ship(copies, "universal.standard", "", "")
+    ship(copies, "pet.fast", "PT", "PT")
+    # None is named by a tier that is not one.
+    ship(copies, "ct.trial", "CT", "CT")
+    chosen = {
+        (modality.value, tier): default_card(modality, tier).identifier
+        for modality in (Modality.US, Modality.PT, Modality.CT)
+        for tier in registry.TIERS
+    }
+    assert chosen == {
+        ("US", "fast"): "universal.fast",
+        ("US", "standard"): "ultrasound.standard",
+        ("PT", "fast"): "pet.fast",
+        ("PT", "standard"): "universal.standard",
+        ("CT", "fast"): "universal.fast",
+        ("CT", "standard"): "universal.standard",
+    }
+
+
+def test_a_model_for_one_kind_is_no_default_for_another(copies: Path) -> None:
+    ship(copies, "spect.fast", "NM", "SPECT")
+    shutil.rmtree(copies / registry.DEFAULT)
+    list_cards.cache_clear()
+    with pytest.raises(ModelError, match="no model that ships was trained for NM"):
+        default_card(Modality.NM)
+    assert default_card(Modality.NM, kind="SPECT").identifier == "spect.fast"
+
+
+@pytest.mark.parametrize(("tier", "words"), [("huge", "there is fast, standard"), ("standard", "ships")])
+def test_a_tier_that_does_not_ship_is_told(tier: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = tuple(card for card in CARDS if card.tag == "fast")
+    monkeypatch.setattr(registry, "list_cards", lambda: cards)
+    with pytest.raises(ModelError, match=words) as caught:
+        default_card(Modality.CT, tier)
+    assert repr(tier) in str(caught.value) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("role", ["denoiser", "estimator"])
 def test_a_single_changed_bit_is_found(copies: Path, role: str) -> None:
     card = default_card(Modality.CT)

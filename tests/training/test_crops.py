@@ -13,9 +13,10 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 from quell.inference.kinds import KINDS, one_hot
 from quell.noise.spectrum import describe
-from quell.training.crops import MADE_SHARES, SHARES, SLICES, Crops, CropSampler
+from quell.training.crops import SLICES, Crops, CropSampler
 from quell.training.laws import Law
 from quell.training.made import RECIPES
+from quell.training.pool import MADE_SHARES, SHARES
 
 
 def write_pack(folder: Path, *rows: tuple[str, str, bool, np.ndarray]) -> Path:

@@ -14,8 +14,8 @@ from quell.inference.kinds import KINDS
 from quell.noise.spectrum import DESCRIPTOR_SIZE, describe
 from quell.phantoms.objects import OBJECTS
 from quell.phantoms.procedural import STYLES
-from quell.training.crops import MADE_SHARES
 from quell.training.made import REALISATIONS, RECIPES, Recipe, draw_phantoms, scan_objects
+from quell.training.pool import MADE_SHARES
 
 PLANAR = Recipe("NM", ("anatomy-nm",), 1, (0.2, 0.9))
 

@@ -18,12 +18,14 @@ from scipy import ndimage
 from quell.errors import ModelError
 from quell.image import Image, Modality
 from quell.inference.contracts import Runtime
-from quell.inference.kinds import one_hot
+from quell.inference.kinds import KINDS, one_hot
 from quell.inference.network_denoiser import NetworkDenoiser
 from quell.models import registry
 from quell.models.registry import default_card, find_card, list_cards, model_files
 from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.card_texts import card_texts, checked_name
 from quell.training.release import HALO, release
+from quell.training.release import main as release_command
 from quell.training.universal import (
     CHECKPOINT,
     LASTING,
@@ -237,6 +239,81 @@ def test_a_released_run_is_a_model_that_agrees_with_torch_in_every_engine(
                 np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
     result = NetworkDenoiser(card, files, onnx).denoise(Image(stack[0], volume=True))
     assert np.isfinite(result.image.voxels).all()
+
+
+def test_a_run_for_one_kind_of_image_has_a_name_and_words_of_its_own(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+    monkeypatch.setattr("quell.training.release.WEIGHTS", tmp_path / "weights")
+    run = Run(pack, tmp_path / "run", replace(OPTIONS, crops=2, kind="XR"), CPU)
+    run.train()
+
+    def command(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["release", *arguments])
+        release_command()
+        return capsys.readouterr().out
+
+    told = command(str(run.folder), "--name", "x-ray", "--tag", "standard", "--version", "3.1.0")
+    card = registry.read_card(tmp_path / "weights" / "x-ray.standard" / registry.CARD)
+    assert told.strip() == str(tmp_path / "weights" / "x-ray.standard" / registry.CARD)
+    assert (card.identifier, card.version) == ("x-ray.standard", "3.1.0")
+    assert (card.modalities, card.specialises, card.kinds) == (("XR",), ("XR",), KINDS)
+    assert "radiographs alone" in card.description and "--kind XR" in str(card.training["command"])
+    assert not any("PET" in limit or "ltrasound" in limit for limit in card.limits)
+
+    measured = {"command": "measure", "results": {"XR": {"0.1": {"network": [30.0, 0.9]}}}}
+    (tmp_path / "own.json").write_text(json.dumps(measured | {"sha256": card.sha256}))
+    command("--metrics", str(tmp_path / "own.json"), "--name", "x-ray", "--tag", "standard")
+    card = registry.read_card(tmp_path / "weights" / "x-ray.standard" / registry.CARD)
+    assert card.metrics["XR at 0.1: network, PSNR dB"] == 30.0
+
+    # Without a name it has that of its kind, never that of the model of all kinds.
+    command(str(run.folder))
+    assert sorted(folder.name for folder in (tmp_path / "weights").iterdir()) == [
+        "radiography.fast",
+        "x-ray.standard",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["RUN", "--name", "universal"], "a model for XR alone is not 'universal'"),
+        (["RUN", "--name", "../other"], "small letters, digits and hyphens, not '../other'"),
+        (["RUN", "--tag", "a.b"], "small letters, digits and hyphens, not 'a.b'"),
+        (["nothing"], "holds no run of a training"),
+        (["--metrics", "own.json", "--name", "none"], "not a model card"),
+        ([], "name the folder of a run, or --metrics"),
+    ],
+)
+def test_a_release_that_cannot_be_is_refused_in_one_line(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("quell.training.release.WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "RUN").mkdir()
+    torch.save({"options": {"kind": "XR"}}, tmp_path / "RUN" / CHECKPOINT)
+    monkeypatch.setattr("sys.argv", ["release", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        release_command()
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_words_for_its_card(kind: str) -> None:
+    texts, universal = card_texts(kind), card_texts()
+    assert texts.modalities == (("NM",) if kind == "SPECT" else (kind,))
+    assert {*texts.modalities} <= {*universal.modalities}
+    assert texts.name != universal.name and checked_name("", "fast", kind) == texts.name
+    said = " ".join((texts.description, texts.command, texts.remark, *texts.limits))
+    assert "{" not in said and len({card_texts(one).name for one in KINDS}) == len(KINDS)
 
 
 def test_the_released_weights_are_those_of_the_average(released: Path, trained: Run) -> None:

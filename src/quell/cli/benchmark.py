@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quell.cli import console
-from quell.cli.denoise import Debug, Engine, EngineOption, GivenModality, Quiet, given_modality
+from quell.cli.choices import Engine, GivenModality, given_modality
+from quell.cli.denoise import Debug, EngineOption, Quiet
 
 if TYPE_CHECKING:
     from quell.evaluation.benchmark.record import Benchmark

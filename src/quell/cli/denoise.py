@@ -5,48 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quell.cli import console
+from quell.cli.choices import Device, Engine, GivenModality, Tier, given_modality
 from quell.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from quell.evaluation.report.record import StudyRecord
-    from quell.image import Modality
     from quell.jobs.denoising import JobSettings
-
-
-class Device(str, Enum):
-    """Where the network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "gpu"
-
-
-class Engine(str, Enum):
-    """What runs the network."""
-
-    AUTO = "auto"
-    OPENVINO = "openvino"
-    ONNX = "onnx"
-
-
-class GivenModality(str, Enum):
-    """Modalities as a user may name them."""
-
-    CT = "CT"
-    MR = "MR"
-    PT = "PT"
-    NM = "NM"
-    US = "US"
-    XR = "XR"
-    CR = "CR"
-    DX = "DX"
 
 
 Study = Annotated[
@@ -67,6 +37,12 @@ Model = Annotated[
         metavar="NAME.TAG|RUN",
         help="One of `quell models`, or the folder of a training run. [default: by modality]",
         show_default=False,
+    ),
+]
+OfTier = Annotated[
+    Tier | None,
+    typer.Option(
+        "--tier", help="Size of the model that is chosen by modality. [default: fast]", show_default=False
     ),
 ]
 Strength = Annotated[
@@ -151,6 +127,7 @@ def denoise(
     study: Study = None,
     study_option: StudyOption = None,
     model: Model = None,
+    tier: OfTier = None,
     method: Method = None,
     config: Config = None,
     changes: Set = None,
@@ -176,7 +153,7 @@ def denoise(
     source = one_study(study, study_option)
     _check_strength(strength)
     level = _parse_sigma(sigma)
-    _check_model(model, method)
+    _check_model(model, method, tier)
     from quell.formats.contracts import WriteOptions
     from quell.jobs.denoising import JobSettings
 
@@ -196,6 +173,7 @@ def denoise(
         threads=threads,
         modality=given_modality(modality),
         write=WriteOptions(float_output=float_output, primary=primary, series_offset=series_offset),
+        tier=None if tier is None else tier.value,
     )
     return run(source, out, settings, dry_run=dry_run, quiet=quiet, debug=debug)
 
@@ -242,9 +220,11 @@ def _check_strength(strength: float | None) -> None:
         raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
 
 
-def _check_model(identifier: str | None, method: str | None) -> None:
+def _check_model(identifier: str | None, method: str | None, tier: Tier | None) -> None:
     if identifier is not None and method is not None:
         raise typer.BadParameter("give a model or a method, not both", param_hint="--method")
+    if tier is not None and (identifier is not None or method is not None):
+        raise typer.BadParameter("leave it out with a model or a method", param_hint="--tier")
     # An unknown model is a wrong argument, not a failure of every series.
     if identifier is not None:
         from quell.models.registry import locate
@@ -270,17 +250,6 @@ def _parse_sigma(text: str) -> float | None:
     if not (math.isfinite(level) and level > 0):
         raise typer.BadParameter(f"{text} is neither 'auto' nor a positive number", param_hint="--sigma")
     return level
-
-
-def given_modality(given: GivenModality | None) -> Modality | None:
-    """Return the modality that a user named."""
-    from quell.image import Modality
-
-    if given is None:
-        return None
-    if given in (GivenModality.CR, GivenModality.DX):
-        return Modality.XR
-    return Modality(given.value)
 
 
 def _outputs(settings: JobSettings) -> list[str]:

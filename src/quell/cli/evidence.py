@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quell.cli import console
-from quell.cli.denoise import Debug, Device, DeviceOption, Engine, EngineOption, Quiet, Threads
+from quell.cli.choices import Device, Engine
+from quell.cli.denoise import Debug, DeviceOption, EngineOption, Quiet, Threads
 
 if TYPE_CHECKING:
     from quell.evaluation.evidence.record import Evidence

@@ -26,7 +26,9 @@ def models(
     """List the networks that ship with Quell, or tell of those that are named."""
     from quell.models.registry import list_cards, locate
 
-    cards = tuple(locate(run).card for run in runs) if runs else list_cards()
+    # Those of all kinds of image come first.
+    ours = sorted(list_cards(), key=lambda card: bool(card.specialises))
+    cards = [locate(run).card for run in runs] if runs else ours
     if as_json:
         listed = [{"identifier": card.identifier, **card.model_dump(mode="json")} for card in cards]
         print(json.dumps(listed, indent=2))
@@ -42,6 +44,8 @@ def _describe(card: ModelCard) -> str:
         about,
         f"  {size}, {_reads(card)}",
     ]
+    if card.specialises:
+        lines.append(f"  {_specialised(card)}")
     if card.prior:
         lines.append(f"  needs a {' or '.join(card.prior)} of the patient (--prior)")
     return "\n".join(lines)
@@ -51,3 +55,14 @@ def _reads(card: ModelCard) -> str:
     if card.dimensions == 3:
         return "reads whole volumes"
     return f"reads {card.slices} slice{'s' if card.slices > 1 else ''} for one"
+
+
+def _specialised(card: ModelCard) -> str:
+    """Say what a model was trained for alone, and how it is chosen."""
+    from quell.models.registry import TIERS, list_cards
+
+    words = f"specialised for {' '.join(card.specialises)}"
+    if card.tag not in TIERS or card not in list_cards():
+        return words
+    how = "by default" if card.tag == TIERS[0] else f"with --tier {card.tag}"
+    return f"{words}: `quell denoise` takes it there {how}"

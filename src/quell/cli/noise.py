@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quell.cli import console
+from quell.cli.choices import Device, Engine, given_modality
 from quell.cli.denoise import (
     Debug,
-    Device,
     DeviceOption,
-    Engine,
     EngineOption,
     ModalityOption,
     Quiet,
     Study,
     StudyOption,
     Threads,
-    given_modality,
     one_study,
 )
 from quell.cli.progress import progress_bars

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quell.cli import console
-from quell.cli.denoise import Debug, ModalityOption, Quiet, given_modality
+from quell.cli.choices import given_modality
+from quell.cli.denoise import Debug, ModalityOption, Quiet
 from quell.cli.evaluate import given_window
 from quell.cli.progress import progress_bars
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quell.cli import console
+from quell.cli.choices import given_modality
 from quell.cli.denoise import (
     Debug,
     DryRun,
@@ -21,7 +22,6 @@ from quell.cli.denoise import (
     SeriesOffset,
     Study,
     StudyOption,
-    given_modality,
     one_study,
 )
 from quell.cli.progress import SIMULATING, progress_bars

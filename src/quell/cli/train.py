@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quell.cli import console
-from quell.cli.denoise import GivenModality, given_modality
+from quell.cli.choices import GivenModality, Tier, given_modality
 from quell.cli.release_training import NAME as RELEASE
 from quell.cli.release_training import train_release
 from quell.cli.training_progress import training_progress
@@ -37,13 +37,6 @@ class Precision(str, Enum):
     BF16 = "bf16"
 
 
-class Tier(str, Enum):
-    """Size of a network that ships."""
-
-    FAST = "fast"
-    STANDARD = "standard"
-
-
 Name = Annotated[
     str,
     typer.Argument(metavar="METHOD", help="One of `quell methods`, or `release`: the networks that ship."),
@@ -55,6 +48,15 @@ OfTier = Annotated[
 Crops = Annotated[
     int | None,
     typer.Option(metavar="N", help="Of `release`: length. [default: 3000000]", show_default=False),
+]
+OfKind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="CT|MR|PT|SPECT|NM|US|XR",
+        help="Of `release`: the one kind of image to train for. [default: all]",
+        show_default=False,
+    ),
 ]
 Start = Annotated[
     Path | None,
@@ -137,6 +139,7 @@ def train(
     tier: OfTier = None,
     crops: Crops = None,
     start: Start = None,
+    kind: OfKind = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -149,6 +152,7 @@ def train(
         "tier": _value(tier),
         "crops": crops,
         "start": None if start is None else str(start.absolute()),
+        "kind": None if kind is None else kind.upper(),
     }
     others: dict[str, Any] = {
         "config": config,

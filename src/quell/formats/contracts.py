@@ -225,6 +225,10 @@ class Series(Protocol):
         """Numbers of slices (or frames), rows and columns, from the headers."""
 
     @property
+    def volume(self) -> bool:
+        """Whether the slices are neighbours, as `Image.volume` will say."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about the input: gaps, duplicates, lossy compression."""
 

@@ -114,6 +114,11 @@ class MetaImageSeries:
         return t * z, y, x
 
     @property
+    def volume(self) -> bool:
+        """Whether the slices are neighbours."""
+        return self.grid[1] > 1
+
+    @property
     def _compressed(self) -> bool:
         return self.header.flag("CompressedData")
 
@@ -141,8 +146,8 @@ class MetaImageSeries:
             units=units_for(self.modality, self.units),
             geometry=self.geometry,
             padding=padding_of(voxels, self.modality),
-            volume=z > 1,
-            gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
+            volume=self.volume,
+            gaps=tuple(z * i - 1 for i in range(1, t)) if self.volume else (),
             name=self.name,
             acquisition=Acquisition(bits=bits_of(self.stored)),
         )

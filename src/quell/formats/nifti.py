@@ -107,6 +107,11 @@ class NiftiSeries:
         return t * z, y, x
 
     @property
+    def volume(self) -> bool:
+        """Whether the slices are neighbours."""
+        return self.header.shape[1] > 1
+
+    @property
     def geometry(self) -> Geometry:
         """Where the voxels lie, from the header."""
         return geometry_of(self.header)
@@ -129,8 +134,8 @@ class NiftiSeries:
             units=units_for(self.modality, self.units),
             geometry=self.geometry,
             padding=padding_of(voxels, self.modality),
-            volume=z > 1,
-            gaps=tuple(z * i - 1 for i in range(1, t)) if z > 1 else (),
+            volume=self.volume,
+            gaps=tuple(z * i - 1 for i in range(1, t)) if self.volume else (),
             name=self.name,
             acquisition=Acquisition(bits=bits_of(self.header.stored)),
         )

@@ -86,6 +86,11 @@ class RasterSeries:
         """One frame, rows and columns."""
         return 1, self.rows, self.columns
 
+    @property
+    def volume(self) -> bool:
+        """A single image has no neighbours."""
+        return False
+
     def read(self) -> Image:
         """Decode the pixels; pixels that are fully transparent are padding.
 

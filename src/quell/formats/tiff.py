@@ -95,6 +95,11 @@ class TiffSeries:
         return len(self.pages), first.number(HEIGHT, 0), first.number(WIDTH, 0)
 
     @property
+    def volume(self) -> bool:
+        """Whether the pages are neighbouring slices."""
+        return _is_stack(self.pages)
+
+    @property
     def stored(self) -> Stored:
         """How the pixels are stored."""
         return Stored(np.dtype(self.pages[0].order + _TYPES[_kind(self.pages[0])]))
@@ -120,7 +125,7 @@ class TiffSeries:
         return Image(
             voxels,
             self.modality,
-            volume=_is_stack(self.pages),
+            volume=self.volume,
             name=self.name,
             acquisition=Acquisition(bits=bits_of(self.stored)),
         )

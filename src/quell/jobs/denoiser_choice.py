@@ -38,8 +38,16 @@ class Denoising:
         self._study = study_denoiser(settings) if settings.method is not None else None
         self._prior = Prior(settings.prior) if settings.prior is not None else None
 
-    def denoiser(self, modality: Modality) -> Chosen:
-        """Return the denoiser for a modality, or the one that the user named."""
+    def denoiser(self, modality: Modality, volume: bool = False) -> Chosen:
+        """Return the denoiser for a kind of image, or the one that the user named.
+
+        Parameters
+        ----------
+        modality : Modality
+        volume : bool
+            Whether the slices of an image are neighbours.
+        """
+        from quell.inference.kinds import kind_for
         from quell.inference.make import make_denoiser
         from quell.inference.runtimes import make_runtime
         from quell.models.registry import default_card, locate, model_files
@@ -47,13 +55,14 @@ class Denoising:
         if self._study is not None:
             return self._study
         chosen = self._settings
-        card, folder = locate(chosen.model or default_card(modality).identifier)
+        name = chosen.model or default_card(modality, chosen.tier, kind_for(modality, volume)).identifier
+        card, folder = locate(name)
         if folder not in self._made:
             runtime = make_runtime(chosen.engine, chosen.device, chosen.threads)
             self._made[folder] = make_denoiser(card, model_files(card, folder), runtime, chosen.threads)
         return self._made[folder]
 
-    def check(self, name: str, modality: Modality) -> None:
+    def check(self, name: str, modality: Modality, volume: bool = False) -> None:
         """Raise InputError where a series cannot be denoised as the settings say, before it is read.
 
         Parameters
@@ -61,10 +70,12 @@ class Denoising:
         name : str
             Of the series.
         modality : Modality
+        volume : bool
+            Whether its slices are neighbours.
         """
         from quell.inference.learned_denoiser import LearnedDenoiser, not_for
 
-        denoiser = self.denoiser(modality)
+        denoiser = self.denoiser(modality, volume)
         card = denoiser.card
         learned = isinstance(denoiser, LearnedDenoiser)
         if learned and card.modalities and modality.value not in card.modalities:
@@ -79,18 +90,23 @@ class Denoising:
                 name, f"{card.identifier} needs a {' or '.join(card.prior)} of the patient: --prior PATH"
             )
 
-    def remarks(self, modality: Modality) -> tuple[str, ...]:
-        """Return what is to be said of a method that is applied to what it was not made for."""
-        if self._study is None or modality.value in self._study.card.modalities:
-            return ()
-        made = ", ".join(self._study.card.modalities)
-        return (f"{self._study.card.name} is meant for {made}, not for {modality.value}",)
+    def remarks(self, image: Image) -> tuple[str, ...]:
+        """Return what is to be said of a method or model that is applied to what it was not made for."""
+        from quell.inference.kinds import kind_of
+
+        card, modality = self.denoiser(image.modality, image.volume).card, image.modality.value
+        if self._study is not None and modality not in card.modalities:
+            return (f"{card.name} is meant for {', '.join(card.modalities)}, not for {modality}",)
+        if card.specialises and kind_of(image) not in card.specialises:
+            shown = kind_of(image) or modality
+            return (f"{card.identifier} is meant for {', '.join(card.specialises)}, not for {shown}",)
+        return ()
 
     def guide(self, image: Image) -> Guide | None:
         """Return the prior on the grid of an image; None where none was given."""
         if self._prior is None:
             return None
-        return self._prior.guide(image, self.denoiser(image.modality).card.prior)
+        return self._prior.guide(image, self.denoiser(image.modality, image.volume).card.prior)
 
     def denoise(self, image: Image, step: Step | None = None, guide: Guide | None = None) -> Denoised:
         """Denoise one image with the denoiser for its modality.
@@ -105,10 +121,10 @@ class Denoising:
         from quell.inference.network_denoiser import NetworkDenoiser
 
         chosen = self._settings
-        self.check(image.name, image.modality)
+        self.check(image.name, image.modality, image.volume)
         sigma: Sigma = "auto" if chosen.sigma is None else chosen.sigma
         tell = step or (lambda name, count: None)
-        denoiser = self.denoiser(image.modality)
+        denoiser = self.denoiser(image.modality, image.volume)
         found = guide or self.guide(image)
         if found is not None and not isinstance(denoiser, NetworkDenoiser):
             denoiser = denoiser.with_prior(found.image)
@@ -119,7 +135,9 @@ class Denoising:
         from quell.inference.kinds import usual_strength
 
         given = self._settings.strength
-        return usual_strength(self.denoiser(image.modality).card, image) if given is None else given
+        if given is not None:
+            return given
+        return usual_strength(self.denoiser(image.modality, image.volume).card, image)
 
 
 def study_denoiser(settings: JobSettings) -> StudyDenoiser:

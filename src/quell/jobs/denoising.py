@@ -79,7 +79,7 @@ def _one(
     record = replace(planned(series), strength=given, sigma=settings.sigma)
     watch.begin(series.name, series.shape[0])
     with surviving(series.name, watch) as outcome:
-        denoiser = denoising.denoiser(series.modality)
+        denoiser = denoising.denoiser(series.modality, series.volume)
         card = denoiser.card
         record = replace(
             record,
@@ -88,7 +88,7 @@ def _one(
             model_sha256=card.sha256,
             engine=denoiser.engine,
         )
-        denoising.check(series.name, series.modality)
+        denoising.check(series.name, series.modality, series.volume)
         if not dry_run:
             record = _denoise(series, denoising, out, settings, record, watch)
     return outcome.entered(record)
@@ -112,7 +112,7 @@ def _denoise(
     result = denoising.denoise(image, watch.advance, guide)
     clock = time.perf_counter()
     strength = denoising.strength(image)
-    card = denoising.denoiser(image.modality).card
+    card = denoising.denoiser(image.modality, image.volume).card
     written = _write(series, image, result, card, strength, out, settings, guide)
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
@@ -131,7 +131,7 @@ def _denoise(
         notes=(*record.notes, *((guide.note,) if guide else ())),
         warnings=(
             *record.warnings,
-            *denoising.remarks(image.modality),
+            *denoising.remarks(image),
             *(line for w in written for line in w.warnings),
         ),
         seconds=seconds,

@@ -21,7 +21,7 @@ class JobSettings:
     Attributes
     ----------
     model : str or None
-        ``name.tag``, or the folder of a training run; None takes the default of each modality.
+        ``name.tag``, or the folder of a training run; None takes the default of each kind of image.
     method : str or None
         A method that learns from the one study that it denoises, in place of a model.
     method_settings : mapping
@@ -42,6 +42,8 @@ class JobSettings:
     modality : Modality or None
         For formats that do not say.
     write : WriteOptions
+    tier : str or None
+        Of the default model, one of `quell.models.registry.TIERS`; None takes the first.
     """
 
     model: str | None = None
@@ -59,11 +61,12 @@ class JobSettings:
     threads: int | None = None
     modality: Modality | None = None
     write: WriteOptions = field(default_factory=WriteOptions)
+    tier: str | None = None
 
     def check(self) -> None:
         """Raise QuellError for values that make no sense, before any work is done."""
         from quell.inference.runtimes import check_names
-        from quell.models.registry import locate
+        from quell.models.registry import check_tier, locate
 
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
@@ -76,5 +79,8 @@ class JobSettings:
             raise QuellError("give a model or a method, not both")
         if self.method_settings and self.method is None:
             raise QuellError("settings of a method need the method: --method NAME")
+        if self.tier is not None and (self.model is not None or self.method is not None):
+            raise QuellError("a tier is of the default model: leave it out with a model or a method")
+        check_tier(self.tier)
         if self.model is not None:
             locate(self.model)

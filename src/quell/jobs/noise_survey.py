@@ -155,7 +155,7 @@ def network_of(settings: SurveySettings) -> Network:
 
     job = JobSettings(engine=settings.engine, device=settings.device, threads=settings.threads)
     denoising = Denoising(job)
-    return lambda image: denoising.denoiser(image.modality).estimate(image)
+    return lambda image: denoising.denoiser(image.modality, image.volume).estimate(image)
 
 
 @dataclass(frozen=True)

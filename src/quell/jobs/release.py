@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from quell.errors import InputError, OutputError, QuellError
+from quell.inference.kinds import KINDS
 from quell.jobs.training_extra import training_extra
-from quell.models.registry import MODEL
+from quell.models.registry import MODEL, TIERS
 
 if TYPE_CHECKING:
     from quell.training.universal import Options
@@ -21,8 +22,6 @@ SETTINGS, MATERIAL = "release.json", "material"
 
 CONFIG = "config.yaml"
 """In the folder of a run of any other method."""
-
-TIERS = ("fast", "standard")
 
 Say = Callable[[str], None]
 
@@ -44,6 +43,8 @@ class ReleaseSettings:
     start : str
         File of weights (``weights.safetensors`` of a model that ships, of this tier or a smaller one) to
         begin with; drawn anew where empty.
+    kind : str
+        One of `quell.inference.kinds.KINDS`: the one kind of image to train for; all where empty.
     """
 
     tier: str = "fast"
@@ -52,6 +53,7 @@ class ReleaseSettings:
     rate: float = 2e-3
     seed: int = 0
     start: str = ""
+    kind: str = ""
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -62,6 +64,8 @@ class ReleaseSettings:
         """
         if self.tier not in TIERS:
             raise QuellError(f"unknown tier {self.tier!r}; there is {', '.join(TIERS)}")
+        if self.kind and self.kind not in KINDS:
+            raise QuellError(f"unknown kind {self.kind!r}; there is {', '.join(KINDS)}")
         if self.crops < self.batch or self.batch < 2 or not self.rate > 0:
             raise QuellError("crops, batch and rate are above zero, and there is at least one batch")
         if self.batch % 2:
@@ -146,9 +150,8 @@ def train_release(
         make_material(data, out / MATERIAL, seed=chosen.seed, workers=cores, say=say)
     if workers is None:
         workers = max(1, cores - 2) if device.type == "cuda" else 0
-    options = Options(
-        crops=chosen.crops, batch=chosen.batch, rate=chosen.rate, seed=chosen.seed, tier=chosen.tier
-    )
+    same = ("crops", "batch", "rate", "seed", "tier", "kind")
+    options = Options(**{name: getattr(chosen, name) for name in same})
     run = Run(out / MATERIAL, out, options, device, start, workers)
     done = run.train(float("inf") if minutes is None else minutes, lambda line: say(_line(line, options)))
     if done:
@@ -164,12 +167,15 @@ def _line(line: dict[str, float], options: Options) -> str:
 def _check(out: Path, settings: ReleaseSettings, data: Path | None) -> None:
     """Refuse what would fail only after minutes of work."""
     from quell.training.material import INDEX, check_references
+    from quell.training.pool import Pool
     from quell.training.universal import CHECKPOINT, Pair, starting_weights
 
     if not (out / MATERIAL / INDEX).exists():
         if data is None:
             raise QuellError("name the folder of the references: --data DIR")
         check_references(data)
+    elif settings.kind:
+        Pool(out / MATERIAL, settings.kind)
     if settings.start and not (out / CHECKPOINT).exists():
         starting_weights(Path(settings.start), Pair(settings.tier))
 

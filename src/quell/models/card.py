@@ -50,6 +50,9 @@ class ModelCard(BaseModel):
     kinds
         What the network can be told that an image shows, in its order (see `quell.inference.kinds`); empty
         for one that is not told.
+    specialises
+        Of these, those that it was trained for alone: the default there, see
+        `quell.models.registry.default_card`; empty for a model of all kinds.
     strength
         Share of the estimated noise that is taken away where the user says nothing, by kind; 1 for others.
     samples
@@ -84,6 +87,7 @@ class ModelCard(BaseModel):
     outputs: tuple[str, ...] = ("image",)
     prior: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    specialises: tuple[str, ...] = ()
     strength: dict[str, float] = {}
     samples: int = Field(default=0, ge=0)
 

@@ -19,7 +19,13 @@ CARD = "card.json"
 MODEL = "model"
 """Folder within that of a training run."""
 
-DEFAULT = "universal.fast"
+UNIVERSAL = "universal"
+"""Name of the models of all kinds of image."""
+
+TIERS = ("fast", "standard")
+"""Tags of the models that are chosen by themselves, from the smallest; the first is the default."""
+
+DEFAULT = f"{UNIVERSAL}.{TIERS[0]}"
 
 
 class Located(NamedTuple):
@@ -70,18 +76,51 @@ def find_card(identifier: str) -> ModelCard:
     raise ModelError(f"unknown model {identifier!r}; there is: {known}, and the folder of any finished run")
 
 
-def default_card(modality: Modality) -> ModelCard:
+def default_card(modality: Modality, tier: str | None = None, kind: str | None = None) -> ModelCard:
     """Return the card of the model to use for a modality when the user names none.
+
+    A model that was trained for this kind of image alone comes before the universal one of the same tier.
+
+    Parameters
+    ----------
+    modality : Modality
+    tier : str, optional
+        One of `TIERS`; the first of them if not given.
+    kind : str, optional
+        What the images show, as `quell.inference.kinds.kind_for` says it; the modality if not given.
 
     Raises
     ------
     ModelError
-        If no model was trained for it.
+        If no model of that tier was trained for it.
     """
+    check_tier(tier)
+    shown = modality.value if kind is None else kind
     fitting = [card for card in list_cards() if modality.value in card.modalities]
-    if not fitting:
-        raise ModelError(f"no model that ships was trained for {modality.value}")
-    return next((card for card in fitting if card.identifier == DEFAULT), fitting[0])
+    same = [card for card in fitting if card.tag == (tier or TIERS[0])]
+    own = [card for card in same if shown in card.specialises and card.name != UNIVERSAL]
+    universal = [card for card in same if card.name == UNIVERSAL]
+    others = [card for card in fitting if not card.specialises] if tier is None else []
+    chosen = [*own, *universal, *others]
+    if not chosen:
+        words = f"no model that ships was trained for {modality.value}"
+        raise ModelError(words if tier is None else f"{words} in the tier {tier!r}")
+    return chosen[0]
+
+
+def check_tier(tier: str | None) -> None:
+    """Refuse a tier of which no model ships.
+
+    Raises
+    ------
+    ModelError
+    """
+    if tier is None:
+        return
+    if tier not in TIERS:
+        raise ModelError(f"unknown tier {tier!r}; there is {', '.join(TIERS)}")
+    if all(card.tag != tier for card in list_cards()):
+        raise ModelError(f"no model of the tier {tier!r} ships; `quell models` lists those that do")
 
 
 def locate(identifier: str | os.PathLike[str]) -> Located:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,78 +11,11 @@ import numpy.typing as npt
 
 from quell.image import FloatArray
 from quell.inference.kinds import one_hot
-from quell.noise.spectrum import DESCRIPTOR_SIZE
 from quell.training.laws import Law, draw_kind, draw_law
+from quell.training.pool import MADE, Pool, Reference
 from quell.training.sectors import Place, crop_sectors, turned_sectors
 
 SLICES = 3
-
-SHARES = {"CT": 0.33, "MR": 0.1, "US": 0.01, "XR": 0.06, "phantom": 0.21}
-MADE_SHARES = {"PT": 0.1, "SPECT": 0.05, "NM": 0.06, "US": 0.06, "XR": 0.02}
-"""How often a crop comes from each kind of reference, and of object that was scanned beforehand.
-
-PET is learned from drawn objects alone: the grains of real PET look like structure to a network that is
-shown them as the truth. Real ultrasound has a small share for the same reason.
-"""
-
-MADE = "made:"
-"""Before the kind of objects that were scanned beforehand."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """One volume or a set of single images that stand for the truth.
-
-    Attributes
-    ----------
-    file : Path
-        Of the voxels: float32, shape (z, y, x).
-    shape : tuple of int
-        Of the array in the file.
-    contrast : float
-        The span of values that matters (1000 HU in CT), in the units of the voxels.
-    noise : float
-        Standard deviation of the noise that it has itself.
-    volume : bool
-        True when slices are neighbours.
-    kind : str
-        Modality, or the style of a phantom: decides which laws of noise it may get. That of objects that
-        were scanned beforehand begins with `MADE`; their voxels have the shape (3 + n, z, y, x): clean,
-        level, where lesions were put in, noisy.
-    sectors_file : Path, optional
-        How strong the noise of a CT is in each direction and place, see `quell.training.sectors`.
-    descriptor : tuple of float
-        Of the noise of objects that were scanned beforehand.
-
-    Notes
-    -----
-    A file is open only while it is read: there are more of them than a process may hold open.
-    """
-
-    file: Path
-    shape: tuple[int, ...]
-    contrast: float
-    noise: float
-    volume: bool
-    kind: str = ""
-    sectors_file: Path | None = None
-    descriptor: tuple[float, ...] = (0.0,) * DESCRIPTOR_SIZE
-
-    @property
-    def voxels(self) -> FloatArray:
-        """The array in the file, of which only what is used gets read."""
-        array: FloatArray = np.load(self.file, mmap_mode="r")
-        return array
-
-    @property
-    def sectors(self) -> npt.NDArray[np.float16] | None:
-        """The maps of directional noise, shape (z, sectors, rows, columns)."""
-        return None if self.sectors_file is None else np.load(self.sectors_file, mmap_mode="r")
-
-    @property
-    def made(self) -> bool:
-        """Whether it was scanned beforehand."""
-        return self.kind.startswith(MADE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,25 +88,20 @@ class CropSampler:
     pack : Path
         Folder with an ``index.json``, as ``quell train release`` makes it.
     seed : int
+    kind : str
+        The one kind of image to draw (`quell.inference.kinds.KINDS`), see `quell.training.pool`; all if
+        empty.
+
+    Raises
+    ------
+    QuellError
+        If nothing in the pack can pass for that kind.
     """
 
-    def __init__(self, pack: Path, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, pack: Path, seed: int, kind: str = "") -> None:
+        self._seed, self._kind = seed, kind
         self._rng = np.random.default_rng(seed)
-        self._references: dict[str, list[Reference]] = {}
-        for entry in json.loads((pack / "index.json").read_text()):
-            if entry["split"] == "train":
-                self._add(pack, entry)
-        # A reference counts by the root of its size, so that one long series does not drown the rest.
-        self._weights = {
-            kind: roots / roots.sum()
-            for kind, references in self._references.items()
-            for roots in [np.sqrt([math.prod(one.shape) for one in references])]
-        }
-        shares = SHARES | {MADE + kind: share for kind, share in MADE_SHARES.items()}
-        self._kinds = [kind for kind in shares if kind in self._references]
-        chosen = np.array([shares[k] for k in self._kinds])
-        self._shares = chosen / chosen.sum()
+        self._pool = Pool(pack, kind)
 
     def draw(self, number: int, count: int, size: int) -> Crops:
         """Return batch `number`: `count` crops of `size` x `size` pixels, two and two alike.
@@ -195,24 +121,9 @@ class CropSampler:
         }
         return Crops(**columns)
 
-    def _add(self, pack: Path, entry: dict[str, Any]) -> None:
-        file = pack / entry["file"]
-        shape = np.load(file, mmap_mode="r").shape
-        kind = (MADE if entry.get("made") else "") + entry["modality"]
-        sectors = pack / entry["sectors"] if entry.get("sectors") else None
-        told = tuple(entry.get("descriptor", Reference.descriptor))
-        held = (file, shape, entry["contrast"], entry["noise"], entry["volume"], kind, sectors, told)
-        group = "phantom" if entry.get("phantom") else kind
-        self._references.setdefault(group, []).append(Reference(*held))
-
-    def _reference(self) -> Reference:
-        kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
-        pool = self._references[kind]
-        return pool[int(self._rng.choice(len(pool), p=self._weights[kind]))]
-
     def _two(self, size: int) -> tuple[_Crop, _Crop]:
         """Return a crop twice; one that was scanned beforehand with two noises."""
-        reference = self._reference()
+        reference = self._pool.draw(self._rng)
         if reference.made:
             return self._made(reference, size)
         drawn = self._drawn(reference, size)
@@ -220,7 +131,7 @@ class CropSampler:
 
     def _drawn(self, reference: Reference, size: int) -> _Crop:
         """Return a crop that gets its noise later."""
-        law = draw_law(self._rng, reference.kind, reference.sectors_file is not None)
+        law = draw_law(self._rng, reference.kind, reference.sectors_file is not None, self._kind)
         rows, columns = reference.shape[-2:]
         # Averaging pixels halves the reference's own noise and adds a second scale of anatomy.
         factor = 2 if min(rows, columns) >= 2 * size and self._rng.random() < 0.35 else 1
@@ -239,7 +150,7 @@ class CropSampler:
             "alone": alone,
             "law": law,
             "sectors": turned_sectors(sectors, flips),
-            "kind": one_hot(draw_kind(self._rng, reference.kind, law)),
+            "kind": one_hot(draw_kind(self._rng, reference.kind, law, self._kind)),
             "noisy": clean,
             "level": np.ones((size, size)),
             "descriptor": reference.descriptor,

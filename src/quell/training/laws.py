@@ -43,7 +43,7 @@ _SHARES: dict[str, dict[Law, float]] = {
 }
 """How often a kind of reference gets a law of its own; otherwise it gets the general one."""
 
-_SHOWN = {
+_STYLES = {
     "body": "CT",
     "brain": "MR",
     "ultrasound": "US",
@@ -60,7 +60,7 @@ _BY_LAW = {
 }
 
 
-def draw_kind(rng: np.random.Generator, reference: str, law: Law) -> str:
+def draw_kind(rng: np.random.Generator, reference: str, law: Law, only: str = "") -> str:
     """Draw what a crop is said to show, one of `quell.inference.kinds.KINDS`, or nothing.
 
     In one crop of eight nothing is said, as with a file that does not name its modality.
@@ -71,27 +71,67 @@ def draw_kind(rng: np.random.Generator, reference: str, law: Law) -> str:
     reference : str
         Modality, or the style of a phantom.
     law : Law
+    only : str
+        The one kind that is trained for; any if empty.
     """
     if rng.random() < 0.125:
         return ""
-    possible = _BY_LAW.get(law, ())
-    if possible:
-        return str(rng.choice(possible))
-    if reference == "counts":
-        return str(rng.choice(("PT", "SPECT", "NM")))
-    if reference in KINDS:
-        return reference
-    return _SHOWN.get(reference) or str(rng.choice(KINDS))
+    return only or str(rng.choice(_shown(reference, law)))
 
 
-def draw_law(rng: np.random.Generator, kind: str, has_sectors: bool) -> Law:
-    """Draw the law for a crop of a kind of reference (a modality, or the style of a phantom)."""
+def draw_law(rng: np.random.Generator, reference: str, has_sectors: bool, only: str = "") -> Law:
+    """Draw the law for a crop of a kind of reference (a modality, or the style of a phantom).
+
+    Parameters
+    ----------
+    rng : Generator
+    reference : str
+    has_sectors : bool
+        Whether there are maps of the directional noise of CT.
+    only : str
+        The one kind that is trained for: a law never names another. Any if empty.
+    """
     chance = float(rng.random())
-    for law, share in _SHARES.get(kind, {}).items():
+    shares = _SHARES.get(reference, {})
+    if only:
+        shares = _passing(reference, only)
+        chance *= sum(shares.values())
+    for law, share in shares.items():
         chance -= share
         if chance < 0:
             return law if law is not Law.STREAKS or has_sectors else Law.GENERAL
     return Law.GENERAL
+
+
+def passing(reference: str, kind: str) -> float:
+    """Return how often crops of a reference pass for a kind, of those that are said to show anything.
+
+    Parameters
+    ----------
+    reference : str
+        Modality, or the style of a phantom.
+    kind : str
+        One of `quell.inference.kinds.KINDS`.
+    """
+    return sum(_passing(reference, kind).values())
+
+
+def _passing(reference: str, kind: str) -> dict[Law, float]:
+    """Return how often crops of a reference have a law and pass for a kind; the general law comes last."""
+    own = _SHARES.get(reference, {})
+    laws = {**own, Law.GENERAL: 1 - sum(own.values())}
+    shown = {law: _shown(reference, law) for law in laws}
+    return {law: share * shown[law].count(kind) / len(shown[law]) for law, share in laws.items()}
+
+
+def _shown(reference: str, law: Law) -> tuple[str, ...]:
+    """Return what a crop may pass for, one as often as the other."""
+    if law in _BY_LAW:
+        return _BY_LAW[law]
+    if reference == "counts":
+        return ("PT", "SPECT", "NM")
+    one = reference if reference in KINDS else _STYLES.get(reference)
+    return KINDS if one is None else (one,)
 
 
 def by_law(law: Law, clean: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

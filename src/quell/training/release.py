@@ -1,6 +1,7 @@
 """Turn a training run into a model that ships: ONNX for running, safetensors for training on, a card.
 
-``python -m quell.training.release RUN --tag fast --version 2.0.0`` puts it among the models of the package.
+``python -m quell.training.release RUN --tag fast --version 2.0.0`` puts it among the models of the package,
+with ``--name ultrasound`` one that was trained for one kind of image alone.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from quell.errors import ModelError
+from quell.errors import InputError, ModelError, QuellError
 from quell.inference.kinds import KINDS
 from quell.models.card import ModelCard, TrainingData
-from quell.models.registry import CARD, WEIGHTS, read_card, weights_hash
+from quell.models.registry import CARD, UNIVERSAL, WEIGHTS, read_card, weights_hash
 from quell.noise.spectrum import DESCRIPTOR_SIZE
+from quell.training.card_texts import card_texts, checked_name
 from quell.training.pack import read_manifest
 from quell.training.universal import CHECKPOINT, Pair
 
 HALO = 96
 """Above the reach of the network's convolutions; a test measures that tiles equal the whole."""
 
-DESCRIPTION = Path(__file__).parent / "universal_card.json"
 
-
-def release(run: Path, tag: str, version: str, folder: Path) -> Path:
+def release(run: Path, tag: str, version: str, folder: Path, name: str = "") -> Path:
     """Export the averaged weights of a run.
 
     Parameters
@@ -37,24 +37,40 @@ def release(run: Path, tag: str, version: str, folder: Path) -> Path:
     run : Path
         Folder of the run.
     tag, version : str
-        Of the model; its name is ``universal``.
+        Of the model.
     folder : Path
         Gets the model; made if absent.
+    name : str
+        Of the model; by default ``universal``, or that of the one kind of image that it was trained for.
 
     Returns
     -------
     Path
         The card that was written.
+
+    Raises
+    ------
+    QuellError
+        If there is no run, or the model cannot have that name.
     """
-    state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    state = _checkpoint(run)
+    name = checked_name(name, tag, state["options"].get("kind", ""))
     pair = Pair(state["options"].get("tier", "fast"))
     pair.load_state_dict(state["average"])
     folder.mkdir(parents=True, exist_ok=True)
     export(pair, folder)
     save_file({k: v.contiguous() for k, v in state["average"].items()}, folder / "weights.safetensors")
-    card = _card(pair, folder, tag, version, state)
+    card = _card(pair, folder, (name, tag, version), state)
     (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
     return folder / CARD
+
+
+def _checkpoint(run: Path) -> dict[str, Any]:
+    """Return the state of a run."""
+    if not (run / CHECKPOINT).is_file():
+        raise InputError(run, f"holds no run of a training ({CHECKPOINT} is missing)")
+    state: dict[str, Any] = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    return state
 
 
 def export(pair: Pair, folder: Path) -> None:
@@ -111,14 +127,17 @@ def kmac_per_pixel(pair: Pair, side: int = 256) -> float:
     return total / side**2 / 1000
 
 
-def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any]) -> ModelCard:
-    told = json.loads(DESCRIPTION.read_text())
+def _card(pair: Pair, folder: Path, called: tuple[str, str, str], state: dict[str, Any]) -> ModelCard:
+    """Return the card of a model with this name, tag and version."""
+    kind = state["options"].get("kind", "")
+    told = card_texts(kind)
+    name, tag, version = called
     files = {"denoiser": "denoiser.onnx", "estimator": "estimator.onnx"}
     step, seconds, cpu_seconds = state["progress"]
     options = state["options"]
     training: dict[str, str | float | int] = {
-        "command": told["command"],
-        "remark": told["remark"],
+        "command": told.command,
+        "remark": told.remark,
         "crops": step * options["batch"],
         "crop_size": options["size"],
         "batch": options["batch"],
@@ -127,22 +146,23 @@ def _card(pair: Pair, folder: Path, tag: str, version: str, state: dict[str, Any
         "cpu_minutes": round(cpu_seconds / 60, 1),
     }
     return ModelCard(
-        name="universal",
+        name=name,
         tag=tag,
         version=version,
-        description=told["description"],
-        modalities=tuple(told["modalities"]),
+        description=told.description,
+        modalities=told.modalities,
         kmac_per_pixel=round(kmac_per_pixel(pair), 2),
         parameters=sum(p.numel() for p in pair.parameters()),
         slices=pair.denoiser.config["slices"],
         kinds=KINDS,
+        specialises=(kind,) if kind else (),
         multiple=2 ** len(pair.denoiser.widths),
         halo=HALO,
         files=files,
-        sha256=weights_hash({role: folder / name for role, name in files.items()}),
+        sha256=weights_hash({role: folder / file for role, file in files.items()}),
         training_data=_training_data(),
         training=training,
-        limits=tuple(told["limits"]),
+        limits=told.limits,
     )
 
 
@@ -215,16 +235,29 @@ def main() -> None:
     parser.add_argument(
         "--metrics", type=Path, nargs="+", help="only write the figures of validation runs into the card"
     )
+    parser.add_argument(
+        "--name", default="", help=f"[default: {UNIVERSAL}; of a run of one kind of image, that of the kind]"
+    )
     parser.add_argument("--tag", default="fast")
     parser.add_argument("--version", default="1.0.0")
     arguments = parser.parse_args()
-    if arguments.metrics:
-        add_metrics(WEIGHTS / f"universal.{arguments.tag}" / CARD, arguments.metrics)
-    elif arguments.run:
-        folder = WEIGHTS / f"universal.{arguments.tag}"
-        print(release(arguments.run, arguments.tag, arguments.version, folder))
-    else:
+    if not arguments.metrics and not arguments.run:
         parser.error("name the folder of a run, or --metrics")
+    try:
+        print(_done(arguments))
+    except (QuellError, OSError) as error:
+        parser.error(str(error))
+
+
+def _done(arguments: argparse.Namespace) -> Path:
+    """Do what the command line says and return the card."""
+    kind = "" if arguments.metrics else _checkpoint(arguments.run)["options"].get("kind", "")
+    name = checked_name(arguments.name, arguments.tag, kind)
+    folder: Path = WEIGHTS / f"{name}.{arguments.tag}"
+    if not arguments.metrics:
+        return release(arguments.run, arguments.tag, arguments.version, folder, name)
+    add_metrics(folder / CARD, arguments.metrics)
+    return folder / CARD
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Options:
     seed: int = 0
     told: float = 0.15
     tier: str = "fast"
+    kind: str = ""
 
     @property
     def steps(self) -> int:
@@ -190,7 +191,7 @@ class _Batches(Dataset[Crops]):
     """Batches of crops by their number, for loaders that draw side by side."""
 
     def __init__(self, pack: Path, options: Options) -> None:
-        self._sampler, self._options = CropSampler(pack, options.seed), options
+        self._sampler, self._options = CropSampler(pack, options.seed, options.kind), options
 
     def __len__(self) -> int:
         return self._options.steps

@@ -24,7 +24,7 @@ def test_it_is_a_series(tmp_path: Path) -> None:
     assert series.name == "CT 4x5x3 series 3"
     image = series.read()
     assert image.shape == series.shape == (3, 4, 5)
-    assert image.name == series.name and image.volume
+    assert image.name == series.name and image.volume and series.volume
 
 
 def test_frames_name_the_stored_frame_behind_each_slice(tmp_path: Path) -> None:
