@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from release_common import told_command
 
 from quell.evaluation.denoisers import find_denoiser
 from quell.evaluation.evidence.noise import periodograms
@@ -29,7 +30,7 @@ from quell.jobs.benchmark import BenchmarkSettings, run_benchmark
 from quell.machine import describe_machine
 from quell.models.registry import locate
 
-STRENGTHS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+STRENGTHS = tuple(k / 20 for k in range(4, 21))
 SHIFT = 10.0
 """Percent by which the mean frequency of the noise may move."""
 
@@ -92,7 +93,7 @@ def highest(rows: Sequence[dict[str, float]]) -> float:
 
 def likeness(modality: Modality, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return PSNR and SSIM by dose, and the AUC of the task at the middle dose, at every strength."""
-    names = tuple(f"strength:at{round(100 * s)}" for s in (*STRENGTHS[1::2], 0.9))
+    names = tuple(f"strength:at{round(100 * s)}" for s in (0.4, 0.6, 0.8, 0.9, 1.0))
     settings = BenchmarkSettings(
         modalities=(modality,),
         denoisers=names,
@@ -143,6 +144,7 @@ def main() -> None:
     _model = arguments.model
     card = locate(_model).card
     told: dict[str, Any] = {"model": card.identifier, "version": card.version, "sha256": card.sha256}
+    told |= {"command": told_command("strength.py", sys.argv[1:])}
     told |= {"machine": describe_machine(), "modalities": {}}
     for name in arguments.modality or ("CT", "MR", "PT", "NM", "US", "XR"):
         modality = Modality(name)

@@ -216,3 +216,19 @@ def test_figures_of_other_weights_do_not_enter_a_card(tmp_path: Path) -> None:
     assert found.metrics == {"CT at 0.03: network, PSNR dB": 31.24, "CT at 0.03: network, SSIM": 0.9124}
     assert found.metrics_command == "measure"
     assert found.sha256 == card.sha256
+
+
+def test_strengths_of_other_weights_do_not_enter_a_card_and_spect_gets_that_of_pet(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the release step needs torch")
+    from quell.training.release import add_strengths
+
+    card = CARDS[0]
+    file = tmp_path / "card.json"
+    file.write_text(card.model_dump_json())
+    measured = {"modalities": {"CT": {"highest": 0.55}, "PT": {"highest": 0.4}}}
+    (tmp_path / "other.json").write_text(json.dumps(measured | {"sha256": "0" * 64}))
+    with pytest.raises(ModelError, match="other weights"):
+        add_strengths(file, tmp_path / "other.json")
+    (tmp_path / "own.json").write_text(json.dumps(measured | {"sha256": card.sha256}))
+    add_strengths(file, tmp_path / "own.json")
+    assert read_card(file).strength == {"CT": 0.55, "PT": 0.4, "SPECT": 0.4}

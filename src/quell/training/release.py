@@ -203,6 +203,32 @@ def add_metrics(card_file: Path, measured: list[Path]) -> None:
     card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
 
 
+def add_strengths(card_file: Path, measured: Path) -> None:
+    """Write the default strengths into a card: the highest that keep the texture of the noise.
+
+    Parameters
+    ----------
+    card_file : Path
+    measured : Path
+        JSON written by ``benchmarks/strength.py`` for the weights of this card. SPECT, which it does not
+        measure, gets the strength of PET: both are reconstructed activity.
+
+    Raises
+    ------
+    ModelError
+        If the figures are those of other weights.
+    """
+    card = read_card(card_file)
+    told = json.loads(measured.read_text())
+    if told["sha256"] != card.sha256:
+        raise ModelError(f"{measured}: these figures were measured with other weights")
+    found = {kind: float(one["highest"]) for kind, one in told["modalities"].items()}
+    if "PT" in found:
+        found["SPECT"] = found["PT"]
+    card = card.model_copy(update={"strength": {kind: found[kind] for kind in KINDS if kind in found}})
+    card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+
+
 def _figures(told: dict[str, Any]) -> dict[str, float]:
     """Return the figures with Gaussian noise."""
     metrics = {}
@@ -236,13 +262,16 @@ def main() -> None:
         "--metrics", type=Path, nargs="+", help="only write the figures of validation runs into the card"
     )
     parser.add_argument(
+        "--strengths", type=Path, help="only write the default strengths that were measured into the card"
+    )
+    parser.add_argument(
         "--name", default="", help=f"[default: {UNIVERSAL}; of a run of one kind of image, that of the kind]"
     )
     parser.add_argument("--tag", default="fast")
     parser.add_argument("--version", default="1.0.0")
     arguments = parser.parse_args()
-    if not arguments.metrics and not arguments.run:
-        parser.error("name the folder of a run, or --metrics")
+    if not (arguments.metrics or arguments.strengths or arguments.run):
+        parser.error("name the folder of a run, --metrics or --strengths")
     try:
         print(_done(arguments))
     except (QuellError, OSError) as error:
@@ -251,12 +280,16 @@ def main() -> None:
 
 def _done(arguments: argparse.Namespace) -> Path:
     """Do what the command line says and return the card."""
-    kind = "" if arguments.metrics else _checkpoint(arguments.run)["options"].get("kind", "")
+    only = arguments.metrics or arguments.strengths
+    kind = "" if only else _checkpoint(arguments.run)["options"].get("kind", "")
     name = checked_name(arguments.name, arguments.tag, kind)
     folder: Path = WEIGHTS / f"{name}.{arguments.tag}"
-    if not arguments.metrics:
+    if not only:
         return release(arguments.run, arguments.tag, arguments.version, folder, name)
-    add_metrics(folder / CARD, arguments.metrics)
+    if arguments.metrics:
+        add_metrics(folder / CARD, arguments.metrics)
+    if arguments.strengths:
+        add_strengths(folder / CARD, arguments.strengths)
     return folder / CARD
 
 
