@@ -24,6 +24,7 @@ from quell.models import registry
 from quell.models.registry import default_card, find_card, list_cards, model_files
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 from quell.training.card_texts import card_texts, checked_name
+from quell.training.corruption import Corrupted
 from quell.training.release import HALO, release
 from quell.training.release import main as release_command
 from quell.training.universal import (
@@ -149,6 +150,27 @@ def test_weights_of_a_larger_tier_or_of_something_else_begin_nothing(pack: Path,
     file.write_bytes(b"something else")
     with pytest.raises(ModelError, match="no weights to begin with"):
         starting_weights(file, Pair())
+
+
+def test_another_loss_is_minimised_on_the_same_batches(trained: Run, pack: Path, tmp_path: Path) -> None:
+    seen = []
+
+    def doubled(batch: Corrupted, *found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        seen.append(batch.noisy)
+        image, level, spectrum = losses(batch, *found)
+        return 2 * image, level, spectrum
+
+    other = Run(pack, tmp_path / "other", OPTIONS, CPU, loss=doubled)
+    plain = Run(pack, tmp_path / "plain", OPTIONS, CPU)
+    crops = other.batches[0]
+    torch.manual_seed(3)
+    twice = other.advance(crops)
+    torch.manual_seed(3)
+    once = plain.advance(crops)
+    assert twice == pytest.approx((2 * once[0], *once[1:]), rel=1e-5)
+    torch.manual_seed(3)
+    plain.step = 0
+    assert torch.equal(seen[0], plain.corrupted(crops).noisy)
 
 
 def test_another_seed_ends_with_other_weights(trained: Run, pack: Path, tmp_path: Path) -> None:

@@ -187,6 +187,10 @@ def losses(
     return image, wrong.sum() / inside.sum().clamp(min=1), (descriptor - batch.descriptor).abs().mean()
 
 
+Loss: TypeAlias = Callable[[Corrupted, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Of a batch and of what a `Pair` says of it; see `losses`."""
+
+
 class _Batches(Dataset[Crops]):
     """Batches of crops by their number, for loaders that draw side by side."""
 
@@ -212,6 +216,8 @@ class Run:
         Weights to begin with (``weights.safetensors`` of a model that ships); drawn anew if not given.
     workers : int
         Processes that draw crops; 0 for this one.
+    loss : callable
+        Stands in for `losses`, for experiments; no checkpoint says which it was.
     """
 
     def __init__(
@@ -222,8 +228,10 @@ class Run:
         device: torch.device,
         start: Path | None = None,
         workers: int = 0,
+        loss: Loss = losses,
     ) -> None:
         self.folder, self.options, self.device, self.workers = folder, options, device, workers
+        self.loss = loss
         torch.manual_seed(options.seed)
         self.batches = _Batches(pack, options)
         self.pair = Pair(options.tier).to(device)
@@ -300,7 +308,7 @@ class Run:
         """Take one step; return the errors of the image, of the level and of the spectrum."""
         batch = self.corrupted(crops)
         told = torch.rand(self.options.batch, 1, device=self.device) < self.options.told
-        image, level, spectrum = losses(batch, *self.pair(batch, told))
+        image, level, spectrum = self.loss(batch, *self.pair(batch, told))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
