@@ -1,8 +1,7 @@
-"""Samples of the universal network for its peers: of one kind of image, or of one span of noise levels."""
+"""Samples of the universal network for its peers, of the whole range of noise levels or of one span."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,47 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from quell.errors import QuellError
 from quell.image import FloatArray
 from quell.training.corruption import Corrupted, Scanned, corrupt
-from quell.training.crops import Crops, CropSampler
+from quell.training.crops import Crops
 
 Span: TypeAlias = "tuple[float, float] | tuple[()]"
-
-SHOWN_BY = {
-    "CT": ("CT", "body"),
-    "MR": ("MR", "brain"),
-    "US": ("US", "ultrasound"),
-    "XR": ("XR", "radiograph"),
-}
-"""References, and styles of phantoms, that pass for one kind alone."""
-
-
-class KindSampler(CropSampler):
-    """Draw crops from the references of one kind alone, or from all.
-
-    Parameters
-    ----------
-    pack : Path
-    seed : int
-    kind : str
-        One of `SHOWN_BY`, or empty.
-
-    Raises
-    ------
-    QuellError
-        If the pack has none.
-    """
-
-    def __init__(self, pack: Path, seed: int, kind: str = "") -> None:
-        self._wanted = SHOWN_BY.get(kind)
-        super().__init__(pack, seed)
-        if not self._kinds:
-            raise QuellError(f"no references of kind {kind or 'any'} in the pack")
-
-    def _add(self, pack: Path, entry: dict[str, Any]) -> None:
-        if self._wanted is None or entry["modality"] in self._wanted:
-            super()._add(pack, entry)
 
 
 def sigmas(own: FloatArray, seed: int, step: int, span: Span = ()) -> FloatArray:

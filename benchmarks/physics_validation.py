@@ -205,7 +205,7 @@ def main() -> None:
                 seen.append(case.name)
                 rows["noisy"].append(psnr(case, case.noisy.voxels))
                 for name, model in zip(names, models, strict=True):
-                    rows[name].append(psnr(case, model.denoise(case.noisy).image.voxels))
+                    rows[name].append(psnr(case, model.denoise(case.noisy, 1.0).image.voxels))
             if not seen:
                 print(f"{kind}, {meaning} {amount:g}: no image is clean enough", flush=True)
                 continue

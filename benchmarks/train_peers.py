@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 from peer_bodies import BODIES, RATES, SHIPPED, UNIVERSAL, Peer, kmac, write_model
-from peer_samples import SHOWN_BY, KindSampler, Span, corrupted
+from peer_samples import Span, corrupted
 from torch import nn
 
+from quell.inference.kinds import KINDS
+from quell.training.crops import CropSampler
 from quell.training.universal import Options, losses
 
 WARM = 0.03
@@ -48,7 +50,7 @@ class Plan:
     seed, batch, size : int
         As in `quell.training.universal.Options`.
     kind : str
-        One of `SHOWN_BY` whose crops alone are used; empty for all.
+        One of `quell.inference.kinds.KINDS` whose crops alone are used; empty for all.
     sigma : tuple of float
         Lowest and highest level of the noise, over the contrast of the reference (in CT HU / 1000); empty
         for the whole range.
@@ -88,7 +90,7 @@ class Training:
     ) -> None:
         self.folder, self.plan = folder, plan
         torch.manual_seed(plan.seed)
-        self.sampler = KindSampler(pack, plan.seed, plan.kind)
+        self.sampler = CropSampler(pack, plan.seed, plan.kind)
         self.peer, self.average = Peer(plan.body), Peer(plan.body).requires_grad_(False)
         if start is None:
             self.peer.take_estimator(estimator)
@@ -199,7 +201,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True, help="references to draw crops from")
     parser.add_argument("--body", choices=(*BODIES, UNIVERSAL), required=True)
     parser.add_argument("--minutes", type=float, default=12.0, help="of processor time")
-    parser.add_argument("--kind", choices=tuple(SHOWN_BY), default="", help="crops of this kind alone")
+    parser.add_argument("--kind", choices=KINDS, default="", help="crops of this kind alone")
     parser.add_argument("--sigma", type=float, nargs=2, default=(), metavar=("LOW", "HIGH"))
     parser.add_argument("--start", type=Path, help="weights of a universal network to go on from")
     parser.add_argument("--estimator", type=Path, default=SHIPPED, help="weights whose estimator is used")

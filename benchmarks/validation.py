@@ -140,9 +140,9 @@ def run_network(case: Case, denoiser: NetworkDenoiser, alone: bool) -> dict[int,
     """Denoise the volume, or each scored slice as if there were no others."""
     if alone or not case.volume:
         stack = np.ascontiguousarray(case.noisy[list(case.slices)])
-        result = denoiser.denoise(Image(stack, case.modality)).image.voxels
+        result = denoiser.denoise(Image(stack, case.modality), 1.0).image.voxels
         return {z: result[i] for i, z in enumerate(case.slices)}
-    voxels = denoiser.denoise(Image(case.noisy.copy(), case.modality, volume=True)).image.voxels
+    voxels = denoiser.denoise(Image(case.noisy.copy(), case.modality, volume=True), 1.0).image.voxels
     return {z: voxels[z] for z in case.slices}
 
 

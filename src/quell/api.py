@@ -63,8 +63,8 @@ def denoise(what: Any, out: Any = None, **settings: Any) -> Any:
     **settings
         Fields of `quell.JobSettings`: ``model`` (a name, or the folder of a training run), or ``tier``
         (``"fast"`` or ``"standard"``) of the default one, or ``method`` and ``method_settings``; ``prior``
-        (a path or an Image), ``strength``, ``sigma``, ``modality``, ``device``, ``engine``, ``threads``,
-        and, with `out`, ``noise_map``, ``residual``, ``spread``, ``report``, ``write``.
+        (a path or an Image), ``strength``, ``grain``, ``sigma``, ``modality``, ``device``, ``engine``,
+        ``threads``, and, with `out`, ``noise_map``, ``residual``, ``spread``, ``report``, ``write``.
 
     Returns
     -------

@@ -31,9 +31,9 @@ MEGABYTE = 10**6
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a copy of the weights that a test may damage."""
+    """Return a copy of the default model alone, which a test may damage."""
     folder = tmp_path / "weights"
-    shutil.copytree(WEIGHTS, folder)
+    shutil.copytree(WEIGHTS / registry.DEFAULT, folder / registry.DEFAULT)
     monkeypatch.setattr(registry, "WEIGHTS", folder)
     list_cards.cache_clear()
     yield folder
@@ -225,10 +225,12 @@ def test_strengths_of_other_weights_do_not_enter_a_card_and_spect_gets_that_of_p
     card = CARDS[0]
     file = tmp_path / "card.json"
     file.write_text(card.model_dump_json())
-    measured = {"modalities": {"CT": {"highest": 0.55}, "PT": {"highest": 0.4}}}
+    chosen = {"CT": (0.7, 0.2), "PT": (0.5, 0.45)}
+    measured = {"modalities": {k: {"chosen": {"strength": s, "grain": g}} for k, (s, g) in chosen.items()}}
     (tmp_path / "other.json").write_text(json.dumps(measured | {"sha256": "0" * 64}))
     with pytest.raises(ModelError, match="other weights"):
         add_strengths(file, tmp_path / "other.json")
     (tmp_path / "own.json").write_text(json.dumps(measured | {"sha256": card.sha256}))
     add_strengths(file, tmp_path / "own.json")
-    assert read_card(file).strength == {"CT": 0.55, "PT": 0.4, "SPECT": 0.4}
+    assert read_card(file).strength == {"CT": 0.7, "PT": 0.5, "SPECT": 0.5}
+    assert read_card(file).grain == {"CT": 0.2, "PT": 0.45, "SPECT": 0.45}

@@ -53,6 +53,15 @@ Strength = Annotated[
         show_default=False,
     ),
 ]
+Grain = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0..1",
+        help="Share of the fine part of it that stays, for the texture. [default: the model's, by modality; "
+        "0 beside --strength]",
+        show_default=False,
+    ),
+]
 Sigma = Annotated[
     str,
     typer.Option(
@@ -133,6 +142,7 @@ def denoise(
     changes: Set = None,
     prior: PriorOption = None,
     strength: Strength = None,
+    grain: Grain = None,
     sigma: Sigma = "auto",
     noise_map: NoiseMap = False,
     residual: Residual = False,
@@ -151,7 +161,8 @@ def denoise(
 ) -> int:
     """Denoise a study and write derived series in its own format."""
     source = one_study(study, study_option)
-    _check_strength(strength)
+    _check_share(strength, "--strength")
+    _check_share(grain, "--grain")
     level = _parse_sigma(sigma)
     _check_model(model, method, tier)
     from quell.formats.contracts import WriteOptions
@@ -174,6 +185,7 @@ def denoise(
         modality=given_modality(modality),
         write=WriteOptions(float_output=float_output, primary=primary, series_offset=series_offset),
         tier=None if tier is None else tier.value,
+        grain=grain,
     )
     return run(source, out, settings, dry_run=dry_run, quiet=quiet, debug=debug)
 
@@ -214,10 +226,10 @@ def one_study(argument: Path | None, option: Path | None) -> Path:
     return given[0]
 
 
-def _check_strength(strength: float | None) -> None:
+def _check_share(share: float | None, option: str) -> None:
     # Written so that NaN fails too.
-    if strength is not None and not 0.0 <= strength <= 1.0:
-        raise typer.BadParameter(f"{strength:g} does not lie between 0 and 1", param_hint="--strength")
+    if share is not None and not 0.0 <= share <= 1.0:
+        raise typer.BadParameter(f"{share:g} does not lie between 0 and 1", param_hint=option)
 
 
 def _check_model(identifier: str | None, method: str | None, tier: Tier | None) -> None:

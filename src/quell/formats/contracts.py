@@ -68,6 +68,8 @@ class Provenance:
         How many neighbouring slices fed one output slice (1 when each was treated alone).
     prior : str
         Which other image of the patient was used: its modality and a hash of its values; empty for none.
+    grain : float
+        Share of the fine part of the estimated noise that stayed, 0 to 1.
     """
 
     model: str
@@ -77,6 +79,7 @@ class Provenance:
     sigma: float | None = None
     slices_used: int = 1
     prior: str = ""
+    grain: float = 0.0
 
     def settings(self) -> str:
         """Return the settings as one canonical line, the same for the same processing."""
@@ -85,6 +88,7 @@ class Provenance:
             f"{self.model} {self.model_version} {self.model_sha256} "
             f"strength={float(self.strength)!r} sigma={sigma} slices={self.slices_used}"
             f"{f' prior={self.prior}' if self.prior else ''}"
+            f"{f' grain={float(self.grain)!r}' if self.grain else ''}"
         )
 
     @property
@@ -92,7 +96,8 @@ class Provenance:
         """The settings in words."""
         sigma = "estimated from the image" if self.sigma is None else f"given as {self.sigma:g}"
         prior = f", told of a {self.prior.split()[0]} of the patient" if self.prior else ""
-        return f"strength {self.strength:g}, noise level {sigma}, slices {self.slices_used}{prior}"
+        grain = f", {self.grain:g} of the fine noise kept" if self.grain else ""
+        return f"strength {self.strength:g}{grain}, noise level {sigma}, slices {self.slices_used}{prior}"
 
     @property
     def label(self) -> str:

@@ -38,6 +38,11 @@ def usual_strength(card: ModelCard, image: Image) -> float:
     return card.strength.get(kind_of(image), 1.0)
 
 
+def usual_grain(card: ModelCard, image: Image) -> float:
+    """Return the share of the fine noise that a model leaves in an image where the user says nothing."""
+    return card.grain.get(kind_of(image), 0.0)
+
+
 def one_hot(kind: str, kinds: Sequence[str] = KINDS) -> npt.NDArray[np.float32]:
     """Return 1 at the place of a kind and 0 elsewhere, shape (kinds,); all 0 for an unknown one."""
     return np.array([float(kind == one) for one in kinds], np.float32)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,7 +15,8 @@ import numpy as np
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise, with_activity
-from quell.inference.kinds import kind_of, one_hot, usual_strength
+from quell.inference.grain import without_grain
+from quell.inference.kinds import kind_of, one_hot, usual_grain, usual_strength
 from quell.inference.levels import value_range, with_median
 from quell.inference.normalise import MEAN_BLOCK, local_mean
 from quell.inference.plausibility import plausibility
@@ -35,6 +37,20 @@ KEPT = 4
 
 BLOCK = 8
 """Side in pixels of the blocks of the noise map."""
+
+
+@dataclass(frozen=True)
+class _Dose:
+    """How much of the estimated noise goes.
+
+    Attributes
+    ----------
+    strength, grain : float
+        Share of all that goes, and of its fine part that stays nevertheless.
+    """
+
+    strength: float
+    grain: float
 
 
 class NetworkDenoiser:
@@ -86,6 +102,7 @@ class NetworkDenoiser:
         strength: float | None = None,
         sigma: Sigma = "auto",
         step: Step = lambda name, count: None,
+        grain: float | None = None,
     ) -> Denoised:
         """Denoise an image; see `quell.inference.contracts.Denoiser.denoise`.
 
@@ -97,18 +114,29 @@ class NetworkDenoiser:
         sigma : float or "auto"
         step : Step
             Told of progress.
+        grain : float, optional
+            Share of the fine noise that stays, see `quell.inference.grain`. Where it is not given, that of
+            the card with the strength of the card, and none with any other.
+
+        Raises
+        ------
+        ValueError
+            If strength or grain do not lie between 0 and 1.
         """
+        if grain is None:
+            grain = usual_grain(self._card, image) if strength is None else 0.0
         if strength is None:
             strength = usual_strength(self._card, image)
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength must lie between 0 and 1, got {strength}")
+        for name, value in (("strength", strength), ("grain", grain)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {value}")
         started = time.perf_counter()
         slices = Slices(image, MEAN_BLOCK)
         streams = min(self._streams, image.shape[0])
         noise = self._estimate(slices, streams, step)
         noise = _believed(noise, image) if sigma == "auto" else with_median(noise, image, float(sigma))
         estimated = time.perf_counter()
-        voxels = self._run(slices, noise, strength, streams, step)
+        voxels = self._run(slices, noise, _Dose(strength, grain), streams, step)
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
         return Denoised(image.with_voxels(voxels), noise, seconds)
 
@@ -149,7 +177,7 @@ class NetworkDenoiser:
             self._compiled[key] = self._runtime.load(self._files[role], shapes, streams, exact)
         return self._compiled[key]
 
-    def _run(self, slices: Slices, noise: NoiseMap, strength: float, streams: int, step: Step) -> FloatArray:
+    def _run(self, slices: Slices, noise: NoiseMap, dose: _Dose, streams: int, step: Step) -> FloatArray:
         image = slices.image
         tile = self._tile // self._card.multiple * self._card.multiple
         shape = [min(length, tile) for length in slices.padded_shape]
@@ -164,9 +192,7 @@ class NetworkDenoiser:
         result = np.empty_like(image.voxels)
 
         def one(z: int) -> None:
-            result[z] = self._one_slice(
-                slices, z, noise, strength, lambda stack: network(stack, told), bounds
-            )
+            result[z] = self._one_slice(slices, z, noise, dose, lambda stack: network(stack, told), bounds)
 
         # One more than run at a time: it prepares its slice while the others compute.
         with ThreadPoolExecutor(streams + 1) as pool:
@@ -179,13 +205,13 @@ class NetworkDenoiser:
         slices: Slices,
         z: int,
         noise: NoiseMap,
-        strength: float,
+        dose: _Dose,
         network: Told,
         bounds: tuple[float, float],
     ) -> FloatArray:
         image = slices.image
         _, rows, columns = image.shape
-        if strength == 0 or not noise.level[z].any():
+        if dose.strength == 0 or not noise.level[z].any():
             untouched: FloatArray = image.voxels[z]
             return untouched
         centre = slices.padded(z)
@@ -196,9 +222,9 @@ class NetworkDenoiser:
             pixels = centre if index == z else slices.padded(index)
             np.subtract(pixels, mean, out=stack[0, channel])
             stack[0, channel] /= level
-        removed = self._tiled(network, stack)
+        removed = without_grain(self._tiled(network, stack), dose.grain)
         removed *= level
-        removed *= np.float32(strength)
+        removed *= np.float32(dose.strength)
         np.subtract(centre, removed, out=removed)
         denoised: FloatArray = np.clip(removed, *bounds, out=removed)[:rows, :columns]
         if image.padding is not None:

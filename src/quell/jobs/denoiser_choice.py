@@ -128,6 +128,8 @@ class Denoising:
         found = guide or self.guide(image)
         if found is not None and not isinstance(denoiser, NetworkDenoiser):
             denoiser = denoiser.with_prior(found.image)
+        if isinstance(denoiser, NetworkDenoiser):
+            return denoiser.denoise(image, self.strength(image), sigma, tell, self.grain(image))
         return denoiser.denoise(image, self.strength(image), sigma, tell)
 
     def strength(self, image: Image) -> float:
@@ -138,6 +140,21 @@ class Denoising:
         if given is not None:
             return given
         return usual_strength(self.denoiser(image.modality, image.volume).card, image)
+
+    def grain(self, image: Image) -> float:
+        """Return the share of the fine noise that stays: as the user says, or as the model's card does.
+
+        Networks without an estimator of the noise leave none.
+        """
+        from quell.inference.kinds import usual_grain
+        from quell.inference.network_denoiser import NetworkDenoiser
+
+        chosen, denoiser = self._settings, self.denoiser(image.modality, image.volume)
+        if not isinstance(denoiser, NetworkDenoiser):
+            return 0.0
+        if chosen.grain is not None:
+            return chosen.grain
+        return usual_grain(denoiser.card, image) if chosen.strength is None else 0.0
 
 
 def study_denoiser(settings: JobSettings) -> StudyDenoiser:

@@ -111,9 +111,10 @@ def _denoise(
     watch.advance("read", image.shape[0])
     result = denoising.denoise(image, watch.advance, guide)
     clock = time.perf_counter()
-    strength = denoising.strength(image)
+    strength, grain = denoising.strength(image), denoising.grain(image)
     card = denoising.denoiser(image.modality, image.volume).card
-    written = _write(series, image, result, card, strength, out, settings, guide)
+    provenance = _provenance(card, image, strength, grain, settings, guide)
+    written = _write(series, image, result, provenance, out, settings)
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
     geometry = image.geometry
@@ -122,6 +123,7 @@ def _denoise(
         record,
         status=Status.DONE,
         strength=strength,
+        grain=grain,
         units=image.units,
         shape=image.shape,
         spacing=geometry.spacing if geometry.known else None,
@@ -138,17 +140,10 @@ def _denoise(
     )
 
 
-def _write(
-    series: Series,
-    image: Image,
-    result: Denoised,
-    card: ModelCard,
-    strength: float,
-    out: Path,
-    settings: JobSettings,
-    guide: Guide | None,
-) -> list[Written]:
-    provenance = Provenance(
+def _provenance(
+    card: ModelCard, image: Image, strength: float, grain: float, settings: JobSettings, guide: Guide | None
+) -> Provenance:
+    return Provenance(
         model=card.identifier,
         model_version=card.version,
         model_sha256=card.sha256,
@@ -156,7 +151,13 @@ def _write(
         sigma=settings.sigma,
         slices_used=_slices_used(card, image),
         prior=guide.what if guide else "",
+        grain=grain,
     )
+
+
+def _write(
+    series: Series, image: Image, result: Denoised, provenance: Provenance, out: Path, settings: JobSettings
+) -> list[Written]:
 
     def write(voxels: FloatArray, kind: OutputKind) -> Written:
         return series.write(voxels, out, kind, provenance, settings.write)
@@ -164,7 +165,7 @@ def _write(
     spread = result.deviation
     if settings.spread and spread is None:
         # Before anything is written.
-        raise InputError(series.name, f"{card.identifier} does not tell how sure it is: no spread")
+        raise InputError(series.name, f"{provenance.model} does not tell how sure it is: no spread")
     written = [write(result.image.voxels, OutputKind.DENOISED)]
     if settings.residual:
         written.append(write(image.voxels - result.image.voxels, OutputKind.RESIDUAL))

@@ -31,6 +31,9 @@ class JobSettings:
     strength : float or None
         Share of the estimated noise to take away, 0 to 1; None for what the model's card says for the kind
         of image.
+    grain : float or None
+        Share of the fine noise that stays, 0 to 1; None for what the card says, where it chooses the strength
+        too, and for none with a strength of the user's.
     sigma : float or None
         Median noise level in the units of the image; None estimates it.
     noise_map, residual, spread, report : bool
@@ -62,6 +65,7 @@ class JobSettings:
     modality: Modality | None = None
     write: WriteOptions = field(default_factory=WriteOptions)
     tier: str | None = None
+    grain: float | None = None
 
     def check(self) -> None:
         """Raise QuellError for values that make no sense, before any work is done."""
@@ -70,6 +74,10 @@ class JobSettings:
 
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise QuellError(f"strength must lie between 0 and 1, got {self.strength}")
+        if self.grain is not None and not 0 <= self.grain <= 1:
+            raise QuellError(f"grain must lie between 0 and 1, got {self.grain}")
+        if self.grain is not None and self.method is not None:
+            raise QuellError("a method leaves no grain: leave out --grain")
         if self.sigma is not None and not (np.isfinite(self.sigma) and self.sigma > 0):
             raise QuellError(f"sigma must be a positive number or 'auto', got {self.sigma}")
         if self.threads is not None and self.threads < 1:

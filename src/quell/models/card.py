@@ -55,6 +55,9 @@ class ModelCard(BaseModel):
         `quell.models.registry.default_card`; empty for a model of all kinds.
     strength
         Share of the estimated noise that is taken away where the user says nothing, by kind; 1 for others.
+    grain
+        Share of the fine part of that noise that stays nevertheless, for the sake of its texture, by kind; 0
+        for others. Only where the user says nothing of the strength.
     samples
         Draws of noise that are averaged by a generative model; 0 for all others.
     metrics
@@ -89,6 +92,7 @@ class ModelCard(BaseModel):
     kinds: tuple[str, ...] = ()
     specialises: tuple[str, ...] = ()
     strength: dict[str, float] = {}
+    grain: dict[str, float] = {}
     samples: int = Field(default=0, ge=0)
 
     @property

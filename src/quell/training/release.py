@@ -204,7 +204,7 @@ def add_metrics(card_file: Path, measured: list[Path]) -> None:
 
 
 def add_strengths(card_file: Path, measured: Path) -> None:
-    """Write the default strengths into a card: the highest that keep the texture of the noise.
+    """Write the default strength and grain of every kind of image into a card.
 
     Parameters
     ----------
@@ -222,10 +222,14 @@ def add_strengths(card_file: Path, measured: Path) -> None:
     told = json.loads(measured.read_text())
     if told["sha256"] != card.sha256:
         raise ModelError(f"{measured}: these figures were measured with other weights")
-    found = {kind: float(one["highest"]) for kind, one in told["modalities"].items()}
+    found = dict(told["modalities"])
     if "PT" in found:
         found["SPECT"] = found["PT"]
-    card = card.model_copy(update={"strength": {kind: found[kind] for kind in KINDS if kind in found}})
+    update = {
+        key: {kind: float(found[kind]["chosen"][key]) for kind in KINDS if kind in found}
+        for key in ("strength", "grain")
+    }
+    card = card.model_copy(update=update)
     card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
 
 

@@ -70,6 +70,7 @@ def _series(series: SeriesRecord, folder: Path) -> dict[str, Any]:
         "model_sha256": series.model_sha256,
         "engine": series.engine,
         "strength": _finite(series.strength),
+        "grain": _finite(series.grain),
         "sigma": _finite(series.sigma),
         "amount": series.amount,
         "seed": series.seed,

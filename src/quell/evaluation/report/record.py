@@ -83,7 +83,8 @@ class SeriesRecord:
         Why it failed; empty otherwise.
     model, model_version, model_sha256, engine : str
         ``engine`` names the runtime, the device and the precision, e.g. ``"OpenVINO CPU bf16"``.
-    strength : float
+    strength, grain : float
+        Share of the estimated noise that goes, and of its fine part that stays.
     sigma : float or None
         The level that the user gave, None when it was estimated.
     amount : str
@@ -118,6 +119,7 @@ class SeriesRecord:
     model_sha256: str = ""
     engine: str = ""
     strength: float = 1.0
+    grain: float = 0.0
     sigma: float | None = None
     amount: str = ""
     seed: int | None = None
