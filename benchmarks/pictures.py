@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of images")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--only", action="append", help="names of pictures; all when not given")
-    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--strength", type=float, help="the usual one of each kind of image if not given")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     denoising = Denoising(JobSettings(strength=arguments.strength))

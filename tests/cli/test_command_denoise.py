@@ -71,6 +71,7 @@ def test_nothing_to_denoise_ends_with_2_and_the_reasons(fake_job: Any, capsys: A
         ("study", "-o", "out", "--strength", "1.01"),
         ("study", "-o", "out", "--strength", "-0.1"),
         ("study", "-o", "out", "--strength", "nan"),
+        ("study", "-o", "out", "--grain", "1.5"),
         ("study", "-o", "out", "--sigma", "0"),
         ("study", "-o", "out", "--sigma", "-3"),
         ("study", "-o", "out", "--sigma", "inf"),
@@ -151,15 +152,16 @@ def test_an_unknown_model_ends_with_2_before_any_work(
 
 def test_every_option_reaches_the_job(fake_job: Any, capsys: Any) -> None:
     line = (
-        "-i study -o out --model universal.fast --strength 0.7 --sigma 12.5 --noise-map --residual "
-        "--spread --prior other --report --device cpu --engine onnx --threads 2 --modality dx --float "
-        "--primary --series-offset 7"
+        "-i study -o out --model universal.fast --strength 0.7 --grain 0.2 --sigma 12.5 --noise-map "
+        "--residual --spread --prior other --report --device cpu --engine onnx --threads 2 --modality dx "
+        "--float --primary --series-offset 7"
     )
     assert run(capsys, *line.split())[0] == 0
     (call,) = fake_job.calls
     settings = call["settings"]
     assert (call["source"], call["out"], call["dry_run"]) == (Path("study"), Path("out"), False)
     assert (settings.model, settings.strength, settings.sigma) == ("universal.fast", 0.7, 12.5)
+    assert settings.grain == 0.2
     assert settings.noise_map and settings.residual and settings.spread and settings.report
     assert settings.prior == Path("other")
     assert (settings.device, settings.engine, settings.threads) == ("cpu", "onnx", 2)

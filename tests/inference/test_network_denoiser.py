@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from quell.image import Image, Modality
 from quell.inference.contracts import NoiseMap, Runtime
+from quell.inference.grain import without_grain
+from quell.inference.kinds import usual_grain, usual_strength
 from quell.inference.levels import level_percentiles, median_level
 from quell.inference.network_denoiser import (
     NetworkDenoiser,
@@ -131,12 +134,39 @@ def test_strength_zero_returns_the_input_bit_for_bit(exact: NetworkDenoiser, noi
 @pytest.mark.parametrize("strength", [0.25, 0.5, 0.9])
 def test_strength_is_linear_up_to_the_clamp(exact: NetworkDenoiser, noisy: Maker, strength: float) -> None:
     image = noisy(2, 40, 33, sigma=SIGMA, volume=True)
-    full = exact.denoise(image).image.voxels
+    full = exact.denoise(image, strength=1.0).image.voxels
     part = exact.denoise(image, strength=strength).image.voxels
     clamped = (full <= image.voxels.min()) | (full >= image.voxels.max())
     assert clamped.mean() < 0.1
     between = (1 - strength) * image.voxels + strength * full
     np.testing.assert_allclose(part[~clamped], between[~clamped], atol=1e-4 * SIGMA)
+
+
+@pytest.mark.parametrize("grain", [0.3, 1.0])
+def test_grain_keeps_that_share_of_the_fine_noise(exact: NetworkDenoiser, noisy: Maker, grain: float) -> None:
+    image = noisy(1, 64, 96, sigma=SIGMA)
+    # So little of it that no voxel leaves the range of the image, where it would be cut off.
+    little = 0.02
+    full = (image.voxels - exact.denoise(image, strength=little).image.voxels) / little
+    found = (image.voxels - exact.denoise(image, strength=little, grain=grain).image.voxels) / little
+    level = exact.estimate(image).pixels(0)
+    expected = level * without_grain((full[0] / level).astype(np.float32), grain)
+    inside = (full[0] != 0) & (np.abs(image.voxels[0] - image.voxels.mean()) < np.ptp(image.voxels) / 2.2)
+    np.testing.assert_allclose(found[0][inside], expected[inside], atol=0.05 * SIGMA)
+    assert found.std() < full.std()
+
+
+def test_the_usual_grain_goes_with_the_usual_strength_alone(exact: NetworkDenoiser, noisy: Maker) -> None:
+    image = replace(noisy(1, 64, 64, sigma=SIGMA), modality=Modality.CT)
+    strength, grain = usual_strength(exact.card, image), usual_grain(exact.card, image)
+    assert 0 < strength < 1 and 0 < grain < 1
+    usual = exact.denoise(image).image.voxels
+    np.testing.assert_array_equal(usual, exact.denoise(image, strength=strength, grain=grain).image.voxels)
+    blend = exact.denoise(image, strength=strength).image.voxels
+    np.testing.assert_array_equal(blend, exact.denoise(image, strength=strength, grain=0.0).image.voxels)
+    assert not np.array_equal(usual, blend)
+    with pytest.raises(ValueError, match="grain must lie between 0 and 1"):
+        exact.denoise(image, grain=1.5)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])

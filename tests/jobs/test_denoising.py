@@ -21,7 +21,7 @@ from quell.image import FloatArray, Modality
 from quell.inference.contracts import Runtime
 from quell.jobs.denoising import Denoising, JobSettings, run_job
 from quell.models import registry
-from quell.models.registry import default_card
+from quell.models.registry import default_card, find_card
 
 AFFINE = np.diag([0.8, 0.9, 3.0, 1.0])
 
@@ -130,6 +130,18 @@ def test_strength_zero_writes_the_source(study: Path, tmp_path: Path) -> None:
     run(study, tmp_path / "out", strength=0.0)
     before = voxels_at(study / "ct_abdomen.nii.gz")
     np.testing.assert_array_equal(voxels_at(tmp_path / "out" / "ct_abdomen_denoised.nii.gz"), before)
+
+
+def test_grain_is_the_models_or_the_users_and_is_told(study: Path, tmp_path: Path) -> None:
+    usual, _ = run(study, tmp_path / "usual").series
+    card = find_card(usual.model)
+    assert (usual.strength, usual.grain) == (card.strength["CT"], card.grain["CT"])
+    blend, _ = run(study, tmp_path / "blend", strength=usual.strength).series
+    given, _ = run(study, tmp_path / "given", strength=usual.strength, grain=0.9).series
+    assert (blend.grain, given.grain) == (0.0, 0.9)
+    name = "ct_abdomen_denoised.nii.gz"
+    left = [voxels_at(tmp_path / folder / name).std() for folder in ("blend", "usual", "given")]
+    assert left[0] < left[1] < left[2]
 
 
 def test_a_given_sigma_is_used_and_recorded(study: Path, tmp_path: Path) -> None:
@@ -279,6 +291,8 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(study: Path, tmp_pa
         {"strength": -0.01},
         {"strength": 1.01},
         {"strength": float("nan")},
+        {"grain": 1.01},
+        {"grain": 0.5, "method": "noise2void"},
         {"sigma": 0.0},
         {"sigma": -3.0},
         {"sigma": float("inf")},

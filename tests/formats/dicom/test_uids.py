@@ -46,6 +46,7 @@ def test_the_same_work_gives_the_same_uid_in_another_process() -> None:
         {"model_version": "1.1"},
         {"model_sha256": "cd" * 32},
         {"strength": 0.5},
+        {"grain": 0.5},
         {"sigma": 12.0},
         {"slices_used": 5},
     ],
