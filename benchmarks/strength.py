@@ -36,6 +36,9 @@ STRENGTHS = tuple(k / 20 for k in range(4, 21))
 SHIFT = 10.0
 """Percent by which the mean frequency of the noise may move."""
 
+KEPT = 7.5
+"""Percent within which the grain is chosen to keep it: other objects differ from this one by a few."""
+
 MOST = {"CT": 0.7, "MR": 0.7, "PT": 0.5, "NM": 0.5, "US": 0.7, "XR": 0.7}
 """Default strength. Contrast of what is faint and small is lost in proportion to it; where values of small
 hot spots are read, half of the noise stays."""
@@ -105,14 +108,16 @@ def grains(modality: Modality, model: str, repeats: int, seed: int) -> list[dict
 
 
 def least(rows: Sequence[dict[str, float]]) -> float:
-    """Return the least grain at which the mean frequency stays within the limit at every dose."""
-    doses = {row["dose"] for row in rows}
+    """Return the least grain at which the mean frequency stays within `KEPT` at every dose.
 
-    def kept(grain: float) -> bool:
-        mine = [row for row in rows if row["grain"] == grain]
-        return len(mine) == len(doses) and all(abs(row["shift"]) <= SHIFT for row in mine)
-
-    return min((grain for grain in GRAINS if kept(grain)), default=GRAINS[-1])
+    Where none does, the one at which it moves least.
+    """
+    moved = {
+        grain: max(abs(row["shift"]) for row in rows if row["grain"] == grain)
+        for grain in sorted({row["grain"] for row in rows})
+    }
+    kept = [grain for grain, shift in moved.items() if shift <= KEPT]
+    return kept[0] if kept else min(moved, key=lambda grain: moved[grain])
 
 
 def highest(rows: Sequence[dict[str, float]]) -> float:
