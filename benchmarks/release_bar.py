@@ -228,7 +228,18 @@ def size(folder: Path) -> list[Finding]:
     """Return the line of the size of all weights."""
     total = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) / 1e6
     goal = f"all weights together at most {WEIGHTS_MB:g} MB"
-    lines = [Finding("weights", goal, f"{total:.1f} MB", total <= WEIGHTS_MB)]
-    if read(folder, "int8.json") is None:
-        lines.append(missing("int8 of the fast tier", "within 0.05 dB of bf16, else left", "no record of it"))
-    return lines
+    return [Finding("weights", goal, f"{total:.1f} MB", total <= WEIGHTS_MB), int8(folder)]
+
+
+def int8(folder: Path) -> Finding:
+    """Return the line of the fast network in whole numbers of eight bits."""
+    what, goal = "int8 of the fast tier", "within 0.05 dB of bf16, else left"
+    record = read(folder, "int8.json")
+    if record is None:
+        return missing(what, goal, "no record of it")
+    told = "; ".join(
+        f"{name}: up to {one['worst_lost_db']:.2f} dB lost, {one['times_as_fast']:.2f} times as fast"
+        for name, one in record["verdicts"].items()
+    )
+    met = any(one["near"] for one in record["verdicts"].values())
+    return Finding(what, goal, told if met else f"{told}: left", met, record["command"], told_models(record))

@@ -59,10 +59,10 @@ def speed(folder: Path) -> list[Finding]:
             lines.append(
                 Finding(f"{tier} network", goal, f"{100 * share:.0f} %", share >= PEAK, command, weights)
             )
-    return [*lines, *_ratios(slices, command, weights)]
+    return [*lines, *_ratios(slices, record.get("left_out", {}), command, weights)]
 
 
-def _ratios(slices: Record, command: str, weights: tuple) -> list[Finding]:  # type: ignore[type-arg]
+def _ratios(slices: Record, left_out: Record, command: str, weights: tuple) -> list[Finding]:  # type: ignore[type-arg]
     ours = network_line(slices, "fast")
     lines = []
     for peer, words, least in RATIOS:
@@ -74,7 +74,8 @@ def _ratios(slices: Record, command: str, weights: tuple) -> list[Finding]:  # t
         wanted = [word.format(short=short) for word in words]
         theirs = next((name for name in slices if all(word in name for word in wanted)), None)
         if theirs is None:
-            lines.append(missing("fast network", goal, "the record has no such peer"))
+            why = next((why for name, why in left_out.items() if words[0] in name), "")
+            lines.append(missing("fast network", goal, why or "the record has no such peer"))
             continue
         ratio = slices[theirs] / slices[ours]
         told = f"{ratio:.0f} times, in one run"

@@ -149,3 +149,22 @@ def test_weights_that_no_longer_ship_are_marked_and_the_trials_taken_over(
     text = script("release_page").page(tmp_path)
     assert "universal.fast 9.9 (ffffffff, *older*)" in text
     assert text.endswith("## What was tried\n\n| a | b |\n")
+
+
+@pytest.mark.parametrize(("near", "words"), [(True, "0.03 dB lost"), (False, "left")])
+def test_int8_is_taken_only_where_it_is_near(script: Script, tmp_path: Path, near: bool, words: str) -> None:
+    verdict = {"worst_lost_db": 0.03 if near else 0.3, "near": near, "times_as_fast": 1.6}
+    record = {"command": "python benchmarks/int8.py", "models": [MODEL], "verdicts": {"int8": verdict}}
+    found = script("release_bar").int8(put(tmp_path, "int8.json", record))
+    assert found.met is near and words in found.measured
+
+
+def test_a_peer_that_could_not_be_timed_says_why(script: Script, tmp_path: Path) -> None:
+    record = {
+        "machine": "m",
+        "slice_ms": {"universal.fast, OpenVINO bf16": 16.0},
+        "left_out": {"BM3D": "it is not installed"},
+    }
+    found = script("release_bar_speed").speed(put(tmp_path, "speed.json", record))
+    (bm3d,) = (one for one in found if one.goal.endswith("BM3D"))
+    assert bm3d.met is None and bm3d.measured == "it is not installed"
