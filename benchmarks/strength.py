@@ -39,9 +39,9 @@ SHIFT = 10.0
 KEPT = 7.5
 """Percent within which the grain is chosen to keep it: other objects differ from this one by a few."""
 
-MOST = {"CT": 0.7, "MR": 0.7, "PT": 0.5, "NM": 0.5, "US": 0.7, "XR": 0.7}
-"""Default strength. Contrast of what is faint and small is lost in proportion to it; where values of small
-hot spots are read, half of the noise stays."""
+MOST = {"CT": 0.7, "MR": 0.7, "PT": 0.5, "NM": 0.5, "US": 0.7, "XR": 0.5}
+"""Default strength. Contrast of what is faint and small is lost in proportion to it: where values of small
+hot spots are read, and in radiographs, which are full of it, half of the noise stays."""
 
 GRAINS = tuple(k / 20 for k in range(20))
 

@@ -23,7 +23,7 @@ _Found: TypeAlias = "tuple[FloatArray, npt.NDArray[np.float32]] | None"
 SPARSE_FROM = 8
 """Volumes of at least this many slices are looked at in every second slice: noise varies slowly."""
 
-ENOUGH = 100
+ENOUGH = 60
 """Long volumes are looked at in about this many slices, evenly spread."""
 
 
