@@ -258,7 +258,7 @@ def replace_network() -> None:
     """Put a plain smoothing in the place of the network."""
     import quell.jobs.denoising
 
-    quell.jobs.denoising.Denoising.denoiser = lambda self, modality: Smoothing()  # type: ignore[method-assign]
+    quell.jobs.denoising.Denoising.denoiser = lambda self, modality, volume: Smoothing()  # type: ignore[method-assign]
 
 
 def _catch_unexpected() -> list[str]:

@@ -101,7 +101,7 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path: Path, run: Path) -> None:
     (damaged / "model" / "card.json").write_text("{")
     for place, words in (
         (tmp_path / "nothing", "no such model, run or card"),
-        ("no.such", r"unknown model 'no\.such'; there is: universal\.fast.*run"),
+        ("no.such", r"unknown model 'no\.such'; there is: .*universal\.fast.*run"),
         (unfinished, "no model in it .*finished"),
         (damaged, "not a model card"),
         ("a\0b", "a"),

@@ -306,7 +306,7 @@ def test_a_run_for_one_kind_of_image_has_a_name_and_words_of_its_own(
         (["RUN", "--tag", "a.b"], "small letters, digits and hyphens, not 'a.b'"),
         (["nothing"], "holds no run of a training"),
         (["--metrics", "own.json", "--name", "none"], "not a model card"),
-        ([], "name the folder of a run, or --metrics"),
+        ([], "name the folder of a run, --metrics or --strengths"),
     ],
 )
 def test_a_release_that_cannot_be_is_refused_in_one_line(
