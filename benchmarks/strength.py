@@ -13,20 +13,20 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from release_common import told_command
 
+from quell.evaluation.at_strength import AtStrength
 from quell.evaluation.denoisers import find_denoiser
 from quell.evaluation.evidence.noise import periodograms
 from quell.evaluation.evidence.plan import plan_for
 from quell.evaluation.evidence.subject import Subject, flat_object, repeat
 from quell.evaluation.noise_texture import texture_shift
-from quell.image import Image, Modality
-from quell.inference.contracts import Denoised, Denoiser
+from quell.image import Modality
 from quell.inference.grain import without_grain
 from quell.jobs.benchmark import BenchmarkSettings, run_benchmark
 from quell.machine import describe_machine
@@ -47,39 +47,11 @@ GRAINS = tuple(k / 20 for k in range(20))
 
 REAL = (Modality.CT, Modality.MR, Modality.XR)
 
-_model = "universal.fast"
-
-
-@dataclass(frozen=True)
-class At:
-    """A model at one strength, whatever its card says."""
-
-    inner: Denoiser
-    strength: float
-
-    @property
-    def card(self) -> Any:
-        """That of the model."""
-        return self.inner.card
-
-    def denoise(self, image: Image, strength: float = 1.0, sigma: Any = "auto") -> Denoised:
-        """Denoise at a share of this strength."""
-        return self.inner.denoise(image, strength * self.strength, sigma)
-
-
-def __getattr__(name: str) -> At:
-    """Return ``at70`` and the like, which the benchmark takes as ``strength:at70``."""
-    if not (name.startswith("at") and name[2:].isdigit()):
-        raise AttributeError(name)
-    return At(
-        find_denoiser(sys.modules["__main__"].__dict__.get("_model", _model)).denoiser, int(name[2:]) / 100
-    )
-
 
 def texture(modality: Modality, model: str, repeats: int, seed: int) -> list[dict[str, float]]:
     """Return the change of SD and mean frequency (percent) by dose and strength on the flat object."""
     plan = replace(plan_for(modality, quick=True), repeats=repeats, seed=seed)
-    subject = Subject(At(find_denoiser(model).denoiser, 1.0), plan)
+    subject = Subject(AtStrength(find_denoiser(model).denoiser, 1.0), plan)
     flat, rows = flat_object(plan), []
     for dose in plan.doses:
         one = repeat(subject, flat.truth, dose, np.random.default_rng([seed, 7]), "flat")
@@ -94,7 +66,7 @@ def texture(modality: Modality, model: str, repeats: int, seed: int) -> list[dic
 def grains(modality: Modality, model: str, repeats: int, seed: int) -> list[dict[str, float]]:
     """Return the same by dose and grain, at the strength of `MOST`."""
     plan = replace(plan_for(modality, quick=True), repeats=repeats, seed=seed)
-    subject = Subject(At(find_denoiser(model).denoiser, 1.0), plan)
+    subject = Subject(AtStrength(find_denoiser(model).denoiser, 1.0), plan)
     flat, rows = flat_object(plan), []
     strength = np.float32(MOST[modality.value])
     for dose in plan.doses:
@@ -131,9 +103,9 @@ def highest(rows: Sequence[dict[str, float]]) -> float:
     return max(kept, default=0.0)
 
 
-def likeness(modality: Modality, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def likeness(modality: Modality, model: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return PSNR and SSIM by dose, and the AUC of the task at the middle dose, at every strength."""
-    names = tuple(f"strength:at{round(100 * s)}" for s in (0.4, 0.6, 0.8, 0.9, 1.0))
+    names = (model, *(f"{model}@{strength:g}" for strength in (0.4, 0.6, 0.8, 0.9, 1.0)))
     settings = BenchmarkSettings(
         modalities=(modality,),
         denoisers=names,
@@ -152,11 +124,11 @@ def likeness(modality: Modality, arguments: argparse.Namespace) -> list[dict[str
     for table in found.tables:
         for row in table.rows:
             kept = {key: row.values[key].value for key in ("psnr", "ssim") if key in row.values}
-            rows.append({"dose": table.dose, "denoiser": row.denoiser.removeprefix("strength:")} | kept)
+            rows.append({"dose": table.dose, "denoiser": row.denoiser} | kept)
     for one in found.detections:
         for entry in one.rows:
             auc = None if entry.auc is None else entry.auc.value
-            name = entry.denoiser.removeprefix("strength:")
+            name = entry.denoiser
             rows.append({"dose": one.dose, "signal": one.signal, "denoiser": name, "auc": auc})
     return rows
 
@@ -167,11 +139,10 @@ def _told(row: dict[str, float]) -> str:
 
 def main() -> None:
     """Measure what is asked for, print it and write it down."""
-    global _model
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default=_model)
+    parser.add_argument("--model", default="universal.fast")
     parser.add_argument("--data", type=Path, help="folder of the manifest's images; CT, MR and XR need it")
     parser.add_argument("--modality", action="append", help="CT, MR, PT, NM, US, XR; all of them")
     parser.add_argument("--repeats", type=int, default=10, help="acquisitions of the flat object")
@@ -181,15 +152,15 @@ def main() -> None:
     parser.add_argument("--texture-only", action="store_true")
     parser.add_argument("-o", "--out", type=Path)
     arguments = parser.parse_args()
-    _model = arguments.model
-    card = locate(_model).card
+    model = arguments.model
+    card = locate(model).card
     told: dict[str, Any] = {"model": card.identifier, "version": card.version, "sha256": card.sha256}
     told |= {"command": told_command("strength.py", sys.argv[1:])}
     told |= {"machine": describe_machine(), "modalities": {}}
     for name in arguments.modality or ("CT", "MR", "PT", "NM", "US", "XR"):
         modality = Modality(name)
-        rows = texture(modality, _model, arguments.repeats, arguments.seed)
-        by_grain = grains(modality, _model, arguments.repeats, arguments.seed)
+        rows = texture(modality, model, arguments.repeats, arguments.seed)
+        by_grain = grains(modality, model, arguments.repeats, arguments.seed)
         chosen = {"strength": MOST[name], "grain": least(by_grain)}
         found = {"texture": rows, "highest": highest(rows), "by_grain": by_grain, "chosen": chosen}
         told["modalities"][name] = found
@@ -198,7 +169,7 @@ def main() -> None:
         for row in (row for row in by_grain if row["grain"] == chosen["grain"]):
             print(f"  dose {row['dose']:g}: {_told(row)}")
         if not arguments.texture_only:
-            told["modalities"][name]["likeness"] = likeness(modality, arguments)
+            told["modalities"][name]["likeness"] = likeness(modality, model, arguments)
             for row in told["modalities"][name]["likeness"]:
                 print(
                     "  "

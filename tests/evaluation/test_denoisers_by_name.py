@@ -65,6 +65,23 @@ def test_a_command_that_fails_is_told_in_one_line(tmp_path: Path, code: str, rea
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_at_a_strength_is_a_plain_blend() -> None:
+    noisy = image(1, 64, 64)
+    usual, full, half = (find_denoiser(f"universal.fast{at}", engine="onnx") for at in ("", "@1", "@0.5"))
+    assert (full.name, full.kind, full.denoiser.card) == ("universal.fast@1", "network", usual.denoiser.card)
+    strong, weak = (one.denoiser.denoise(noisy).image.voxels for one in (full, half))
+    np.testing.assert_allclose(weak, (noisy.voxels + strong) / 2, atol=0.5)
+    assert strong.std() < usual.denoiser.denoise(noisy).image.voxels.std() < noisy.voxels.std()
+
+
+@pytest.mark.parametrize(
+    "name", ["nlm@0.5", "universal.fast@2", "universal.fast@", "@0.5", "universal.fast@x"]
+)
+def test_what_has_no_strength_is_refused(name: str) -> None:
+    with pytest.raises(QuellError):
+        find_denoiser(name)
+
+
 def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="longer than"):
         CommandDenoiser(tool(tmp_path, "import time; time.sleep(60)"), timeout=0.5).denoise(image(1, 20, 24))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from quell.errors import QuellError
+from quell.evaluation.at_strength import AtStrength
 from quell.evaluation.command_denoiser import TIMEOUT, CommandDenoiser
 from quell.filters.registry import PREFIX, find_filter, list_filters
 from quell.image import Modality
@@ -56,8 +57,8 @@ def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout:
     Parameters
     ----------
     name : str
-        A model that ships (``"universal.fast"``), the folder of a training run, a classical method
-        (``"nlm"``, ``"anscombe+wavelet"``),
+        A model that ships (``"universal.fast"``) or the folder of a training run, as users get it, or either
+        at one strength (``"universal.fast@1"``); a classical method (``"nlm"``, ``"anscombe+wavelet"``),
         ``"module:object"`` (a `Denoiser`, or something that makes one when called without arguments), or
         ``"cmd:mytool {in} {out}"``.
     engine : str
@@ -75,6 +76,12 @@ def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout:
     if name.startswith(COMMAND):
         command = CommandDenoiser(name.removeprefix(COMMAND), timeout)
         return Entrant(name, PROGRAM, command, command.engine)
+    network, strength = split_strength(name)
+    if strength is not None:
+        found = find_denoiser(network, engine=engine, streams=streams, timeout=timeout)
+        if found.kind != NETWORK:
+            raise QuellError(f"{name}: only a network can be taken at a strength")
+        return replace(found, name=name, denoiser=AtStrength(found.denoiser, strength))
     if name in {card.identifier for card in list_cards()}:
         return _network(name, engine, streams)
     classical = {facts.name for facts in list_filters(installed=False)}
@@ -89,6 +96,16 @@ def find_denoiser(name: str, *, engine: str = "auto", streams: int = 1, timeout:
         f"unknown denoiser {name!r}; there is: {known}, folders of finished runs, module:object and "
         "cmd:'tool {in} {out}'"
     )
+
+
+def split_strength(name: str) -> tuple[str, float | None]:
+    """Split ``NAME@0.8``; None where a name has no strength from 0 to 1 at its end."""
+    network, sign, share = name.rpartition("@")
+    try:
+        strength = float(share) if sign and network else None
+    except ValueError:
+        return name, None
+    return (network, strength) if strength is not None and 0 <= strength <= 1 else (name, None)
 
 
 def known_names(modality: Modality | None = None) -> tuple[str, ...]:
@@ -124,6 +141,12 @@ def split_names(text: str) -> tuple[str, ...]:
         else:
             word += letter
     return tuple(name for name in (*names, word.strip()) if name)
+
+
+def everyone() -> tuple[str, ...]:
+    """Return the models that ship, as users get them and at full strength, and the classical methods."""
+    cards = [card.identifier for card in list_cards()]
+    return (*cards, *(f"{name}@1" for name in cards), *(facts.name for facts in list_filters()))
 
 
 def find_denoisers(names: Sequence[str], **options: Any) -> tuple[Entrant, ...]:

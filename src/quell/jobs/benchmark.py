@@ -55,11 +55,11 @@ def run_benchmark(settings: BenchmarkSettings, *, say: Say = lambda text: None) 
         If a denoiser is unknown, the settings make no sense, or nothing at all can be judged.
     """
     from quell.evaluation.benchmark.subjects import every_modality
-    from quell.evaluation.denoisers import find_denoisers, known_names
+    from quell.evaluation.denoisers import everyone, find_denoisers
 
     settings.check()
     started, clock = datetime.now(timezone.utc), time.perf_counter()
-    names = settings.denoisers or known_names()
+    names = settings.denoisers or everyone()
     entrants = find_denoisers(
         names, engine=settings.engine, streams=settings.threads, timeout=settings.timeout
     )
