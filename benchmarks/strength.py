@@ -48,35 +48,29 @@ GRAINS = tuple(k / 20 for k in range(20))
 REAL = (Modality.CT, Modality.MR, Modality.XR)
 
 
-def texture(modality: Modality, model: str, repeats: int, seed: int) -> list[dict[str, float]]:
-    """Return the change of SD and mean frequency (percent) by dose and strength on the flat object."""
+def flat_noise(
+    modality: Modality, model: str, repeats: int, seed: int
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return the change of SD and mean frequency (percent) on the flat object by dose.
+
+    First for every strength without grain, then for every grain at the strength of `MOST`.
+    """
     plan = replace(plan_for(modality, quick=True), repeats=repeats, seed=seed)
     subject = Subject(AtStrength(find_denoiser(model).denoiser, 1.0), plan)
-    flat, rows = flat_object(plan), []
-    for dose in plan.doses:
-        one = repeat(subject, flat.truth, dose, np.random.default_rng([seed, 7]), "flat")
-        before = periodograms(one.noisy, one, flat)
-        for strength in STRENGTHS:
-            blended = one.noisy + np.float32(strength) * (one.denoised - one.noisy)
-            found = texture_shift(before, periodograms(blended, one, flat), repeats=50)
-            rows.append({"dose": dose, "strength": strength, "sd": found.sd.value, "shift": found.mean.value})
-    return rows
-
-
-def grains(modality: Modality, model: str, repeats: int, seed: int) -> list[dict[str, float]]:
-    """Return the same by dose and grain, at the strength of `MOST`."""
-    plan = replace(plan_for(modality, quick=True), repeats=repeats, seed=seed)
-    subject = Subject(AtStrength(find_denoiser(model).denoiser, 1.0), plan)
-    flat, rows = flat_object(plan), []
-    strength = np.float32(MOST[modality.value])
+    flat, by_strength, by_grain = flat_object(plan), [], []
     for dose in plan.doses:
         one = repeat(subject, flat.truth, dose, np.random.default_rng([seed, 7]), "flat")
         before, removed = periodograms(one.noisy, one, flat), one.noisy - one.denoised
-        for grain in GRAINS:
-            left = np.stack([without_grain(slice_.copy(), grain) for slice_ in removed])
-            found = texture_shift(before, periodograms(one.noisy - strength * left, one, flat), repeats=50)
-            rows.append({"dose": dose, "grain": grain, "sd": found.sd.value, "shift": found.mean.value})
-    return rows
+
+        def change(strength: float, grain: float) -> dict[str, float]:
+            left = np.stack([without_grain(pixels.copy(), grain) for pixels in removed])  # noqa: B023
+            after = periodograms(one.noisy - np.float32(strength) * left, one, flat)  # noqa: B023
+            found = texture_shift(before, after, repeats=50)  # noqa: B023
+            return {"sd": found.sd.value, "shift": found.mean.value}
+
+        by_strength += [{"dose": dose, "strength": s} | change(s, 0.0) for s in STRENGTHS]
+        by_grain += [{"dose": dose, "grain": g} | change(MOST[modality.value], g) for g in GRAINS]
+    return by_strength, by_grain
 
 
 def least(rows: Sequence[dict[str, float]]) -> float:
@@ -159,8 +153,7 @@ def main() -> None:
     told |= {"machine": describe_machine(), "modalities": {}}
     for name in arguments.modality or ("CT", "MR", "PT", "NM", "US", "XR"):
         modality = Modality(name)
-        rows = texture(modality, model, arguments.repeats, arguments.seed)
-        by_grain = grains(modality, model, arguments.repeats, arguments.seed)
+        rows, by_grain = flat_noise(modality, model, arguments.repeats, arguments.seed)
         chosen = {"strength": MOST[name], "grain": least(by_grain)}
         found = {"texture": rows, "highest": highest(rows), "by_grain": by_grain, "chosen": chosen}
         told["modalities"][name] = found

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quell.evaluation.benchmark.cases import make_case
+from quell.evaluation.benchmark.subjects import drawn_subjects
 from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import NoiseMap
 from quell.inference.levels import even_noise
+from quell.inference.network_denoiser import NetworkDenoiser
 from quell.inference.plausibility import plausibility
 
 SIDE = 128
@@ -82,3 +85,17 @@ def test_a_gain_and_an_offset_change_nothing() -> None:
 
 def test_an_image_without_a_foreground_has_nothing_to_lose() -> None:
     assert believed(picture(np.full((SIDE, SIDE), 7, np.float32)), 5) == 0
+
+
+@pytest.mark.parametrize(
+    ("modality", "dose"),
+    [("CT", 0.1), ("MR", 0.25), ("PT", 0.25), ("NM", 0.1), ("US", 2), ("XR", 0.06)],
+)
+def test_simulated_noise_of_every_modality_keeps_the_level_that_is_found(
+    exact: NetworkDenoiser, modality: str, dose: float
+) -> None:
+    subject = drawn_subjects(Modality(modality), 1, 1).test[0]
+    noisy = make_case(subject, dose, (0,)).noisy[0]
+    found = exact.denoise(noisy, strength=1.0).noise
+    assert plausibility(noisy, found) == 1
+    assert np.abs(found.level).max() > 0
