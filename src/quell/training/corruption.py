@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from quell.inference.kinds import KINDS
 from quell.noise.ct_wedge import wedge_noise, wedge_power, wedge_variance
-from quell.noise.spectrum import colour, describe, frequency_axes, normalised, ramp_spectrum
+from quell.noise.spectrum import colour, describe, normalised
+from quell.training.draws import normal, twice, uniform
 from quell.training.laws import Law, around, by_law
+from quell.training.spectra import ramps, random_power, speckle_power
 
 _FAINT = 3
 """Discs in a crop that has any."""
@@ -141,7 +143,8 @@ def _with_noise(
         chosen = torch.nonzero(law == int(one))[:, 0]
         if one is Law.MADE or len(chosen) == 0:
             continue
-        parts = (clean[chosen], sigma[chosen], power[chosen])
+        own = speckle_power(power) if one is Law.SPECKLE else power
+        parts = (clean[chosen], sigma[chosen], own[chosen])
         if one is Law.GENERAL:
             made = _general(*parts)
         elif one is Law.STREAKS:
@@ -184,18 +187,18 @@ def insert_faint(clean: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     y = torch.arange(rows, device=device, dtype=clean.dtype)[:, None]
     x = torch.arange(columns, device=device, dtype=clean.dtype)[None, :]
     added, faint = torch.zeros_like(clean), torch.zeros_like(clean[:, :1])
-    has = _uniform(n, device) < 0.5
+    has = uniform(n, device) < 0.5
     depth = torch.arange(slices, device=device, dtype=clean.dtype)[None, :, None, None] - slices // 2
     for _ in range(_FAINT):
-        radius = 1.2 * 6.0 ** _uniform(n, device)
-        stretch = torch.exp(0.3 * _normal(n, device))
+        radius = 1.2 * 6.0 ** uniform(n, device)
+        stretch = torch.exp(0.3 * normal(n, device))
         away = torch.hypot(
-            (y - rows * _uniform(n, device)) * stretch, (x - columns * _uniform(n, device)) / stretch
+            (y - rows * uniform(n, device)) * stretch, (x - columns * uniform(n, device)) / stretch
         )
         # A soft edge: no scanner shows a sharper one.
-        disc = torch.sigmoid((radius - away) / (0.3 + 0.5 * _uniform(n, device))) * has
-        contrast = 0.2 * 15.0 ** _uniform(n, device) * torch.sign(_normal(n, device))
-        along = torch.exp(-0.5 * (depth / (0.5 + 3 * _uniform(n, device))).square())
+        disc = torch.sigmoid((radius - away) / (0.3 + 0.5 * uniform(n, device))) * has
+        contrast = 0.2 * 15.0 ** uniform(n, device) * torch.sign(normal(n, device))
+        along = torch.exp(-0.5 * (depth / (0.5 + 3 * uniform(n, device))).square())
         added = added + contrast * sigma[:, None, None, None] * disc * along
         faint = torch.maximum(faint, disc)
     return clean + added, faint
@@ -213,7 +216,7 @@ def _streaks(clean: Tensor, sigma: Tensor, sectors: Tensor) -> tuple[Tensor, Ten
     """Add the directional noise of CT; returns noisy, mean, level and spectrum as `by_law` does."""
     n, _, rows, columns = clean.shape
     maps = functional.interpolate(sectors, size=(rows, columns), mode="bilinear", align_corners=False)
-    power = _ramps(n, rows, columns, clean.device)
+    power = ramps(n, rows, columns, clean.device)
     relative = wedge_variance(maps).sqrt()[:, None]
     scale = sigma[:, None, None, None] / relative.mean(dim=(2, 3), keepdim=True)
     noise = scale * wedge_noise(_stack_white(clean), maps[:, None], power)
@@ -221,46 +224,12 @@ def _streaks(clean: Tensor, sigma: Tensor, sectors: Tensor) -> tuple[Tensor, Ten
     return clean + noise, clean, (scale * relative).expand_as(clean), normalised(directed)
 
 
-def _ramps(n: int, rows: int, columns: int, device: torch.device) -> Tensor:
-    """Draw spectra of filtered back-projection, the same in all directions, mean 1."""
-    fy, fx = (torch.from_numpy(a).to(device) for a in frequency_axes(rows, columns))
-    f50 = 0.1 * (4.0 ** _uniform(n, device))
-    exponent = 1.8 + 1.5 * _uniform(n, device)
-    # Interpolation between views and slices leaves some power at the lowest frequencies.
-    power: Tensor = normalised(ramp_spectrum(torch.hypot(fy, fx), 0.02 * _uniform(n, device), f50, exponent))
-    return power
-
-
-def random_power(n: int, rows: int, columns: int, device: torch.device) -> Tensor:
-    """Draw power spectra of mean 1, shape (n, 1, rows, columns), in the order of an FFT.
-
-    Ramps under an apodisation (filtered back-projection), low-pass (iterative reconstruction,
-    smoothing, interpolation), rectangles (zero-filled k-space) and white, some stretched along one
-    axis, all over a small white floor.
-    """
-    fy, fx = (torch.from_numpy(a).to(device) for a in frequency_axes(rows, columns))
-    stretch = torch.exp(_normal(n, device) * 0.35 * (_uniform(n, device) < 0.3))
-    radius = torch.sqrt((fy * stretch).square() + (fx / stretch).square())
-    f50 = 0.06 * (7.5 ** _uniform(n, device))
-    exponent = 1.5 + 2.0 * _uniform(n, device)
-    kind = _uniform(n, device)
-    offset = torch.where(kind < 0.2, torch.full_like(kind, 20.0), 0.3 * _uniform(n, device).square())
-    power = ramp_spectrum(radius, offset, f50, exponent)
-    window = 0.25 + 0.25 * _uniform(n, device)
-    other = 0.25 + 0.3 * _uniform(n, device)
-    rectangle = ((fy.abs() < window) & (fx.abs() < other)).to(power.dtype)
-    power = torch.where((kind > 0.2) & (kind < 0.28), rectangle, normalised(power))
-    power = torch.where(kind > 0.88, torch.ones_like(power), normalised(power))
-    mixed: Tensor = normalised(power + 0.03 * _uniform(n, device).square())
-    return mixed
-
-
 def _stack_white(clean: Tensor) -> Tensor:
     """Return white unit noise for each slice; some neighbours share part of it, as overlapping slices do."""
     n = clean.shape[0]
     noise = torch.randn_like(clean)
     middle = clean.shape[1] // 2
-    shared = 0.6 * _uniform(n, clean.device) * (_uniform(n, clean.device) < 0.4)
+    shared = 0.6 * uniform(n, clean.device) * (uniform(n, clean.device) < 0.4)
     mixed: Tensor = shared * noise[:, middle : middle + 1] + (1 - shared.square()).sqrt() * noise
     mixed[:, middle] = noise[:, middle]
     return mixed
@@ -270,14 +239,14 @@ def _level_shape(clean: Tensor) -> Tensor:
     """Return maps of the relative level with mean 1, shape (n, 1, y, x)."""
     n, _, rows, columns = clean.shape
     device = clean.device
-    coarse = _twice(torch.randn((n + 1) // 2, 1, 4, 4, device=device))[:n]
+    coarse = twice(torch.randn((n + 1) // 2, 1, 4, 4, device=device))[:n]
     field = functional.interpolate(coarse, size=(rows, columns), mode="bicubic", align_corners=False)
-    smooth = torch.exp(field * 0.5 * _uniform(n, device))
+    smooth = torch.exp(field * 0.5 * uniform(n, device))
     low = around(clean)
     floor = low.amin(dim=(2, 3), keepdim=True)
     signal = (low - floor) / (low.amax(dim=(2, 3), keepdim=True) - floor + 1e-6)
-    base = 0.05 + 0.5 * _uniform(n, device)
-    kind = _uniform(n, device)
+    base = 0.05 + 0.5 * uniform(n, device)
+    kind = uniform(n, device)
     shape = torch.where(kind < 0.35, torch.ones_like(smooth), smooth)
     shape = torch.where((kind > 0.65) & (kind < 0.82), (base + signal).sqrt() * smooth.sqrt(), shape)
     shape = torch.where(kind > 0.82, base + signal, shape)
@@ -289,10 +258,10 @@ def _blank(clean: Tensor) -> tuple[Tensor, Tensor]:
     n, _, rows, columns = clean.shape
     y = torch.linspace(-1, 1, rows, device=clean.device)[:, None]
     x = torch.linspace(-1, 1, columns, device=clean.device)[None, :]
-    angle = 2 * math.pi * _uniform(n, clean.device)
-    distance = 0.2 + 1.2 * _uniform(n, clean.device)
+    angle = 2 * math.pi * uniform(n, clean.device)
+    distance = 0.2 + 1.2 * uniform(n, clean.device)
     outside = (y * torch.sin(angle) + x * torch.cos(angle)) > distance
-    outside = outside & (_uniform(n, clean.device) < 0.12)
+    outside = outside & (uniform(n, clean.device) < 0.12)
     lowest = clean.amin(dim=(1, 2, 3), keepdim=True)
     return torch.where(outside, lowest, clean), (~outside).to(clean.dtype)
 
@@ -300,20 +269,6 @@ def _blank(clean: Tensor) -> tuple[Tensor, Tensor]:
 def _quantise(noisy: Tensor, sigma: Tensor) -> Tensor:
     """Round to steps of up to 0.6 of the noise in some crops, as stored integers do."""
     n = noisy.shape[0]
-    step = sigma[:, None, None, None] * (0.05 + 0.55 * _uniform(n, noisy.device))
+    step = sigma[:, None, None, None] * (0.05 + 0.55 * uniform(n, noisy.device))
     rounded = torch.round(noisy / step) * step
-    return torch.where(_uniform(n, noisy.device) < 0.3, rounded, noisy)
-
-
-def _uniform(n: int, device: torch.device) -> Tensor:
-    """Draw a number for each crop, from 0 to 1; two and two are the same."""
-    return _twice(torch.rand((n + 1) // 2, 1, 1, 1, device=device))[:n]
-
-
-def _normal(n: int, device: torch.device) -> Tensor:
-    """Draw a normal number for each crop; two and two are the same."""
-    return _twice(torch.randn((n + 1) // 2, 1, 1, 1, device=device))[:n]
-
-
-def _twice(drawn: Tensor) -> Tensor:
-    return drawn.repeat_interleave(2, 0)
+    return torch.where(uniform(n, noisy.device) < 0.3, rounded, noisy)
