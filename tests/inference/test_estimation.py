@@ -9,7 +9,7 @@ import pytest
 
 from quell.image import Image
 from quell.inference.contracts import NoiseMap
-from quell.inference.estimation import SPARSE_FROM, estimate_noise
+from quell.inference.estimation import SPARSE_FROM, estimate_noise, filled_in, surveyed
 from quell.inference.slices import Slices
 from quell.noise.spectrum import DESCRIPTOR_SIZE
 
@@ -114,3 +114,25 @@ def test_the_map_of_pixels_has_the_shape_of_a_slice() -> None:
     found = NoiseMap(np.full((2, 4, 4), 0.5, np.float32), BLOCK, (2, 27, 30), np.zeros(9, np.float32))
     assert found.pixels(1).shape == (27, 30)
     np.testing.assert_allclose(found.scaled(4).pixels(0), 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("blank", [None, 0, 6, 20])
+def test_slices_taken_out_of_a_volume_tell_what_the_volume_tells(blank: int | None) -> None:
+    sigmas = np.linspace(0.5, 4, 21) ** 2
+    if blank is not None:
+        sigmas[blank] = 0
+    whole = series(sigmas, volume=True)
+    known = surveyed(21)
+    assert known == list(range(0, 21, 2))
+    few = series(sigmas[known], volume=True)
+    seen = estimate_noise(Slices(few, SIDE), standard_deviation, BLOCK, 2, lambda name, count: None, True)
+    found, expected = filled_in(seen, known, 21), estimate(whole)
+    assert found.shape == expected.shape == whole.shape
+    np.testing.assert_allclose(found.level, expected.level, rtol=1e-5)
+    np.testing.assert_allclose(found.descriptor, expected.descriptor, rtol=1e-5)
+
+
+def test_slices_without_noise_fill_in_none() -> None:
+    few = series([0.0, 0.0, 0.0], volume=True)
+    seen = estimate_noise(Slices(few, SIDE), standard_deviation, BLOCK, 2, lambda name, count: None, True)
+    assert not filled_in(seen, [0, 2, 4], 5).level.any()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from quell.image import FloatArray, Image, Modality
 
@@ -271,6 +273,64 @@ class Series(Protocol):
         ------
         OutputError
             If the files cannot be written.
+        """
+
+
+class SliceWriter(Protocol):
+    """Takes the slices of a series as they are done."""
+
+    def put(self, first: int, voxels: FloatArray) -> None:
+        """Write slices that follow one another.
+
+        Parameters
+        ----------
+        first : int
+            The z index of the first of them.
+        voxels : ndarray of float32, shape (n, y, x)
+            In the units of the image.
+
+        Raises
+        ------
+        OutputError
+            If the files cannot be written.
+        """
+
+    def written(self) -> Written:
+        """Return what was written, once all slices were put and the files have their names."""
+
+
+@runtime_checkable
+class LongSeries(Series, Protocol):
+    """A series that may be too long to be held whole: a few slices are read and written at a time."""
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """As `Image.gaps`."""
+
+    @property
+    def slice_by_slice(self) -> bool:
+        """Whether this one can be read and written so."""
+
+    def read_slices(self, chosen: Sequence[int]) -> Image:
+        """Decode some slices, ascending; the geometry is that of the whole, and gaps are not told.
+
+        Raises
+        ------
+        InputError
+            As `read`.
+        """
+
+    def writer(
+        self, sample: Image, out: Path, provenance: Origin, options: WriteOptions
+    ) -> AbstractContextManager[SliceWriter]:
+        """Write the denoised series, every slice of it once, as `write` would.
+
+        The files get their names together when the block ends; after an error nothing is left.
+
+        Parameters
+        ----------
+        sample : Image
+            Some slices of the source, from which the display window follows where the source has none.
         """
 
 

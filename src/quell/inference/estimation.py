@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeAlias
@@ -27,7 +27,9 @@ ENOUGH = 60
 """Long volumes are looked at in about this many slices, evenly spread."""
 
 
-def estimate_noise(slices: Slices, network: Network, block: int, streams: int, step: Step) -> NoiseMap:
+def estimate_noise(
+    slices: Slices, network: Network, block: int, streams: int, step: Step, every: bool = False
+) -> NoiseMap:
     """Estimate the level and the spectrum of the noise of a series.
 
     Parameters
@@ -41,6 +43,8 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
         Slices looked at side by side.
     step : Step
         Told of the slices that are covered.
+    every : bool
+        Look at every slice: they were chosen before, see `surveyed`.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
     image = slices.image
     depth = image.shape[0]
     runs = _runs(image)
-    chosen = [z for run in runs for z in _looked_at(run)]
+    chosen = [z for run in runs for z in (run if every else _looked_at(run))]
 
     def one(z: int) -> _Found:
         pixels = slices.padded(z)
@@ -73,6 +77,36 @@ def estimate_noise(slices: Slices, network: Network, block: int, streams: int, s
             level[run.start : run.stop] = np.exp(_along_z(run, logs))
     level[[z for z in range(depth) if z not in seen and _blank(slices, z, z in results)]] = 0
     return NoiseMap(level, block, image.shape, descriptor)
+
+
+def surveyed(depth: int) -> list[int]:
+    """Return the slices that the noise of a volume without gaps is read off."""
+    return _looked_at(range(depth))
+
+
+def filled_in(noise: NoiseMap, known: Sequence[int], depth: int) -> NoiseMap:
+    """Return the noise of all slices of a volume from that of some.
+
+    Parameters
+    ----------
+    noise : NoiseMap
+        Of the slices `known` alone.
+    known : sequence of int
+        Ascending, the first and the last slice among them.
+    depth : int
+        Of the volume.
+
+    Returns
+    -------
+    NoiseMap
+        Blank slices that are known have level 0.
+    """
+    seen = {z: np.log(level) for z, level in zip(known, noise.level, strict=True) if level.any()}
+    level = np.zeros((depth, *noise.level.shape[1:]), np.float32)
+    if seen:
+        level[:] = np.exp(_between(range(depth), seen))
+        level[[z for z in known if z not in seen]] = 0
+    return NoiseMap(level, noise.block, (depth, *noise.shape[1:]), noise.descriptor)
 
 
 def with_activity(noise: NoiseMap, slices: Slices) -> NoiseMap:
@@ -122,12 +156,19 @@ def _told(results: Iterable[_Found], step: Step, each: float) -> Iterable[_Found
 
 
 def _along_z(run: range, logs: dict[int, FloatArray]) -> npt.NDArray[np.float64]:
-    """Fill in the slices between and even out the estimates of neighbours."""
-    known = np.array(sorted(logs))
+    """Even out the estimates of neighbours and fill in the slices between."""
+    known = sorted(logs)
     stack = np.stack([logs[z] for z in known]).astype(np.float64)
     if len(known) > 2:
         padded = np.concatenate([stack[:1], stack, stack[-1:]])
         stack = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+    return _between(run, dict(zip(known, stack, strict=True)))
+
+
+def _between(run: range, logs: Mapping[int, npt.NDArray[np.floating]]) -> npt.NDArray[np.float64]:
+    """Fill in the slices between those that are known, and repeat the outer ones."""
+    known = np.array(sorted(logs))
+    stack = np.stack([logs[z] for z in known]).astype(np.float64)
     wanted = np.arange(run.start, run.stop)
     after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
     before = np.clip(after - 1, 0, len(known) - 1)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from quell.image import FloatArray, Image
 from quell.inference.contracts import Denoised, Network, NoiseMap, Runtime, Sigma, Step
 from quell.inference.estimation import estimate_noise, with_activity
-from quell.inference.grain import without_grain
 from quell.inference.kinds import kind_of, one_hot, usual_grain, usual_strength
 from quell.inference.levels import value_range, with_median
-from quell.inference.normalise import MEAN_BLOCK, local_mean
+from quell.inference.normalise import MEAN_BLOCK
 from quell.inference.plausibility import plausibility
 from quell.inference.slices import Slices
 from quell.inference.streams import cores
-from quell.inference.tiling import tiles
+from quell.inference.treatment import Buffer, Dose, Treatment
 from quell.models.card import ModelCard
-from quell.noise.grid import upsample
-
-Told: TypeAlias = Callable[[FloatArray], "tuple[FloatArray, ...]"]
-"""A network that has been told the noise and the kind of image: from slices to its outputs."""
 
 LARGEST_WHOLE = 2048
 """Longest side in pixels that is run in one piece; larger images are run in tiles of this side."""
@@ -37,20 +29,6 @@ KEPT = 4
 
 BLOCK = 8
 """Side in pixels of the blocks of the noise map."""
-
-
-@dataclass(frozen=True)
-class _Dose:
-    """How much of the estimated noise goes.
-
-    Attributes
-    ----------
-    strength, grain : float
-        Share of all that goes, and of its fine part that stays nevertheless.
-    """
-
-    strength: float
-    grain: float
 
 
 class NetworkDenoiser:
@@ -79,7 +57,8 @@ class NetworkDenoiser:
         self._card, self._files, self._runtime, self._tile = card, files, runtime, tile
         self._streams = streams or cores()
         self._compiled: dict[object, Network] = {}
-        self._local = threading.local()
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._buffer = Buffer()
 
     @property
     def card(self) -> ModelCard:
@@ -131,12 +110,9 @@ class NetworkDenoiser:
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {value}")
         started = time.perf_counter()
-        slices = Slices(image, MEAN_BLOCK)
-        streams = min(self._streams, image.shape[0])
-        noise = self._estimate(slices, streams, step)
-        noise = _believed(noise, image) if sigma == "auto" else with_median(noise, image, float(sigma))
+        noise = self._noise(image, sigma, step)
         estimated = time.perf_counter()
-        voxels = self._run(slices, noise, _Dose(strength, grain), streams, step)
+        voxels = self.treat(image, noise, strength, grain, range(image.shape[0]), step)
         seconds = {"estimate": estimated - started, "network": time.perf_counter() - estimated}
         return Denoised(image.with_voxels(voxels), noise, seconds)
 
@@ -149,16 +125,66 @@ class NetworkDenoiser:
         step : Step
             Told of progress.
         """
-        slices = Slices(image, MEAN_BLOCK)
-        return _believed(self._estimate(slices, min(self._streams, image.shape[0]), step), image)
+        return self._noise(image, "auto", step)
 
-    def _estimate(self, slices: Slices, streams: int, step: Step) -> NoiseMap:
+    def survey(self, image: Image, sigma: Sigma = "auto", step: Step = lambda name, count: None) -> NoiseMap:
+        """Estimate the noise of slices that were taken out of a long volume; none of them is passed over.
+
+        Parameters
+        ----------
+        image : Image
+            The slices `quell.inference.estimation.surveyed` of the volume.
+        sigma : float or "auto"
+        step : Step
+            Told of progress.
+        """
+        return self._noise(image, sigma, step, every=True)
+
+    def treat(
+        self,
+        image: Image,
+        noise: NoiseMap,
+        strength: float,
+        grain: float,
+        wanted: range,
+        step: Step = lambda name, count: None,
+    ) -> FloatArray:
+        """Take known noise out of slices of an image.
+
+        Parameters
+        ----------
+        image : Image
+        noise : NoiseMap
+            Of this image.
+        strength, grain : float
+            As `denoise`.
+        wanted : range
+            The slices that are wanted; the others are their neighbours only.
+        step : Step
+            Told of progress.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(wanted), y, x)
+        """
+        slices = Slices(image, MEAN_BLOCK)
+        streams = min(self._streams, image.shape[0])
+        return self._run(slices, noise, Dose(strength, grain), streams, wanted, step)
+
+    def _noise(self, image: Image, sigma: Sigma, step: Step, every: bool = False) -> NoiseMap:
+        found = self._estimate(Slices(image, MEAN_BLOCK), min(self._streams, image.shape[0]), step, every)
+        if sigma != "auto":
+            return with_median(found, image, float(sigma))
+        # Less noise, or none, where what was found cannot be noise.
+        return found.scaled(plausibility(image, found))
+
+    def _estimate(self, slices: Slices, streams: int, step: Step, every: bool) -> NoiseMap:
         shapes: dict[str, tuple[int, ...]] = {"scaled": (1, 1, *slices.padded_shape)}
         kind = self._kind(slices.image)
         if kind:
             shapes["kind"] = kind[0].shape
         network = self._network("estimator", shapes, streams, exact=True)
-        found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step)
+        found = estimate_noise(slices, lambda scaled: network(scaled, *kind), BLOCK, streams, step, every)
         return with_activity(found, slices)
 
     def _kind(self, image: Image) -> tuple[FloatArray, ...]:
@@ -177,7 +203,9 @@ class NetworkDenoiser:
             self._compiled[key] = self._runtime.load(self._files[role], shapes, streams, exact)
         return self._compiled[key]
 
-    def _run(self, slices: Slices, noise: NoiseMap, dose: _Dose, streams: int, step: Step) -> FloatArray:
+    def _run(
+        self, slices: Slices, noise: NoiseMap, dose: Dose, streams: int, wanted: range, step: Step
+    ) -> FloatArray:
         image = slices.image
         tile = self._tile // self._card.multiple * self._card.multiple
         shape = [min(length, tile) for length in slices.padded_shape]
@@ -188,72 +216,30 @@ class NetworkDenoiser:
             "condition" if self._card.kinds else "spectrum": told.shape,
         }
         network = self._network("denoiser", shapes, streams, exact=False)
-        bounds = value_range(image)
-        result = np.empty_like(image.voxels)
+        result = np.empty((len(wanted), *image.shape[1:]), np.float32)
+        treatment = Treatment(
+            slices,
+            noise,
+            dose,
+            lambda stack: network(stack, told),
+            self._card,
+            tile,
+            value_range(image),
+            self._buffer,
+        )
 
-        def one(z: int) -> None:
-            result[z] = self._one_slice(slices, z, noise, dose, lambda stack: network(stack, told), bounds)
+        def one(place: int) -> None:
+            result[place] = treatment(wanted[place])
 
-        # One more than run at a time: it prepares its slice while the others compute.
-        with ThreadPoolExecutor(streams + 1) as pool:
-            for _ in pool.map(one, range(image.shape[0])):
-                step("network", 1)
+        for _ in self._pool(streams).map(one, range(len(wanted))):
+            step("network", 1)
         return result
 
-    def _one_slice(
-        self,
-        slices: Slices,
-        z: int,
-        noise: NoiseMap,
-        dose: _Dose,
-        network: Told,
-        bounds: tuple[float, float],
-    ) -> FloatArray:
-        image = slices.image
-        _, rows, columns = image.shape
-        if dose.strength == 0 or not noise.level[z].any():
-            untouched: FloatArray = image.voxels[z]
-            return untouched
-        centre = slices.padded(z)
-        level = upsample(noise.level[z], noise.block)
-        mean = local_mean(centre)
-        stack = self._buffer((1, self._card.slices, *slices.padded_shape))
-        for channel, index in enumerate(slices.neighbours(z, self._card.slices)):
-            pixels = centre if index == z else slices.padded(index)
-            np.subtract(pixels, mean, out=stack[0, channel])
-            stack[0, channel] /= level
-        removed = without_grain(self._tiled(network, stack), dose.grain)
-        removed *= level
-        removed *= np.float32(dose.strength)
-        np.subtract(centre, removed, out=removed)
-        denoised: FloatArray = np.clip(removed, *bounds, out=removed)[:rows, :columns]
-        if image.padding is not None:
-            denoised = np.where(image.padding[z], image.voxels[z], denoised)
-        return denoised
+    def _pool(self, streams: int) -> ThreadPoolExecutor:
+        """Return threads that stay: each has a request to the network and a buffer of its own.
 
-    def _buffer(self, shape: tuple[int, ...]) -> FloatArray:
-        """Return an array of this thread's own: fresh memory for every slice costs as much as its use."""
-        if getattr(self._local, "shape", None) != shape:
-            self._local.shape, self._local.array = shape, np.empty(shape, np.float32)
-        array: FloatArray = self._local.array
-        return array
-
-    def _tiled(self, network: Told, stack: FloatArray) -> FloatArray:
-        rows, columns = stack.shape[2:]
-        if max(rows, columns) <= self._tile:
-            whole: FloatArray = network(stack)[0][0, 0]
-            return whole
-        tile = self._tile // self._card.multiple * self._card.multiple
-        result = np.empty((rows, columns), np.float32)
-        for y, x in tiles((rows, columns), tile, self._card.halo, self._card.multiple):
-            piece = np.ascontiguousarray(stack[:, :, y.start : y.stop, x.start : x.stop])
-            noise = network(piece)[0][0, 0]
-            result[y.keep_start : y.keep_stop, x.keep_start : x.keep_stop] = noise[
-                y.keep_start - y.start : y.keep_stop - y.start, x.keep_start - x.start : x.keep_stop - x.start
-            ]
-        return result
-
-
-def _believed(noise: NoiseMap, image: Image) -> NoiseMap:
-    """Return a noise map with less noise, or none, where what was found cannot be noise."""
-    return noise.scaled(plausibility(image, noise))
+        They are one more than run at a time, which prepares its slice while the others compute.
+        """
+        if streams not in self._pools:
+            self._pools[streams] = ThreadPoolExecutor(streams + 1)
+        return self._pools[streams]

@@ -19,11 +19,11 @@ from quell.image import FloatArray, Image
 from quell.jobs.common import Progress, Silent, planned, surviving, treat_study
 from quell.jobs.denoiser_choice import Denoising as Denoising
 from quell.jobs.denoising_settings import JobSettings as JobSettings
+from quell.jobs.long_series import denoise_long, is_long
+from quell.jobs.treated import Treated, origin
 
 if TYPE_CHECKING:
     from quell.inference.contracts import Denoised
-    from quell.jobs.prior import Guide
-    from quell.models.card import ModelCard
 
 
 def run_job(
@@ -104,6 +104,35 @@ def _denoise(
 ) -> SeriesRecord:
     from quell.evaluation.report.summary import summarise
 
+    treat = denoise_long if is_long(series, settings, denoising) else _denoise_whole
+    done = treat(series, denoising, out, settings, watch)
+    image, result = done.image, done.result
+    geometry = image.geometry
+    record = summarise(replace(record, shape=series.shape), image, result, done.places)
+    return replace(
+        record,
+        status=Status.DONE,
+        strength=denoising.strength(image),
+        grain=denoising.grain(image),
+        units=image.units,
+        spacing=geometry.spacing if geometry.known else None,
+        files=tuple(file for w in done.written for file in w.files),
+        clamped=sum(w.clamped for w in done.written),
+        parameters=dict(result.facts),
+        notes=(*record.notes, *((done.guide.note,) if done.guide else ())),
+        warnings=(
+            *record.warnings,
+            *denoising.remarks(image),
+            *(line for w in done.written for line in w.warnings),
+        ),
+        seconds=dict(result.seconds),
+    )
+
+
+def _denoise_whole(
+    series: Series, denoising: Denoising, out: Path, settings: JobSettings, watch: Progress
+) -> Treated:
+    """Read, denoise and write a series as one."""
     clock = time.perf_counter()
     image = series.read()
     guide = denoising.guide(image)
@@ -111,48 +140,10 @@ def _denoise(
     watch.advance("read", image.shape[0])
     result = denoising.denoise(image, watch.advance, guide)
     clock = time.perf_counter()
-    strength, grain = denoising.strength(image), denoising.grain(image)
-    card = denoising.denoiser(image.modality, image.volume).card
-    provenance = _provenance(card, image, strength, grain, settings, guide)
-    written = _write(series, image, result, provenance, out, settings)
+    written = _write(series, image, result, origin(denoising, image, settings, guide), out, settings)
     watch.advance("write", image.shape[0])
     seconds = {"read": read, **result.seconds, "write": time.perf_counter() - clock}
-    geometry = image.geometry
-    record = summarise(record, image, result)
-    return replace(
-        record,
-        status=Status.DONE,
-        strength=strength,
-        grain=grain,
-        units=image.units,
-        shape=image.shape,
-        spacing=geometry.spacing if geometry.known else None,
-        files=tuple(file for w in written for file in w.files),
-        clamped=sum(w.clamped for w in written),
-        parameters=dict(result.facts),
-        notes=(*record.notes, *((guide.note,) if guide else ())),
-        warnings=(
-            *record.warnings,
-            *denoising.remarks(image),
-            *(line for w in written for line in w.warnings),
-        ),
-        seconds=seconds,
-    )
-
-
-def _provenance(
-    card: ModelCard, image: Image, strength: float, grain: float, settings: JobSettings, guide: Guide | None
-) -> Provenance:
-    return Provenance(
-        model=card.identifier,
-        model_version=card.version,
-        model_sha256=card.sha256,
-        strength=strength,
-        sigma=settings.sigma,
-        slices_used=_slices_used(card, image),
-        prior=guide.what if guide else "",
-        grain=grain,
-    )
+    return Treated(image, replace(result, seconds=seconds), tuple(written), guide)
 
 
 def _write(
@@ -175,10 +166,3 @@ def _write(
     if settings.spread and spread is not None:
         written.append(write(spread, OutputKind.SPREAD))
     return written
-
-
-def _slices_used(card: ModelCard, image: Image) -> int:
-    """Return how many neighbours feed a slice; in three dimensions all that there are, on both sides."""
-    if not image.volume:
-        return 1
-    return card.slices if card.dimensions == 2 else 2 * image.shape[0] - 1

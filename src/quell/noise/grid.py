@@ -48,7 +48,7 @@ def upsample(grid: Any, size: int) -> Any:
     # Weighted sums rather than a product of matrices: a threaded BLAS under several slices at a time
     # has its threads fight for the cores. Columns first, while the grid is small.
     xp = array_api_compat.array_namespace(grid)
-    columns = xp.matrix_transpose(_stretch_rows(xp.matrix_transpose(grid), size))
+    columns = _row_by_row(xp.matrix_transpose(_stretch_rows(xp.matrix_transpose(grid), size)))
     return _stretch_rows(columns, size)
 
 
@@ -73,8 +73,14 @@ def smooth_upsample(grid: Any, size: int) -> Any:
     16(6):22, 1999, equation 4.
     """
     xp = array_api_compat.array_namespace(grid)
-    columns = xp.matrix_transpose(_spline_rows(xp.matrix_transpose(grid), size))
+    columns = _row_by_row(xp.matrix_transpose(_spline_rows(xp.matrix_transpose(grid), size)))
     return _spline_rows(columns, size)
+
+
+def _row_by_row(transposed: Any) -> Any:
+    """Return the same values with each row in one piece of memory, which NumPy's sums run along."""
+    xp = array_api_compat.array_namespace(transposed)
+    return xp.reshape(xp.reshape(transposed, (-1,)), transposed.shape)
 
 
 def _spline_rows(grid: Any, size: int) -> Any:

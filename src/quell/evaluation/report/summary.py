@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,23 @@ _LUNG_SHARE = 0.6
 _ENOUGH_FOR_THREE = 9
 
 
-def summarise(record: SeriesRecord, image: Image, result: Denoised) -> SeriesRecord:
+def summarise(
+    record: SeriesRecord, image: Image, result: Denoised, places: Sequence[int] = ()
+) -> SeriesRecord:
     """Return the record with the noise before and after, pictures and warnings.
 
+    Parameters
+    ----------
+    record : SeriesRecord
+    image : Image
+        The series, or some of its slices.
+    result : Denoised
+        Of this image.
+    places : sequence of int
+        The z index in the series of each slice of the image, where it is not the whole.
+
+    Notes
+    -----
     The level after is the level before times what is left of the standard deviation in the flat
     parts of the image (`quell.noise.flat`): an estimator trained on noisy images would be out of
     its depth on a denoised one.
@@ -37,22 +52,30 @@ def summarise(record: SeriesRecord, image: Image, result: Denoised) -> SeriesRec
     warnings = record.warnings
     if median == 0:
         warnings = (*warnings, "no noise was found: the image is constant and was left as it is")
-    pictures = tuple(_picture(image, result.image.voxels, z, 4 * median) for z in _chosen(image))
+    where = np.array(places if places else range(image.shape[0]))
+    depth = record.shape[0] if places else image.shape[0]
+    chosen = (int(np.abs(where - z).argmin()) for z in _shown(depth))
+    captions = {i: _caption(image, int(where[i]), depth) for i in chosen}
+    pictures = tuple(
+        _picture(image, result.image.voxels, i, 4 * median, caption) for i, caption in captions.items()
+    )
     return replace(record, noise_before=before, noise_after=after, warnings=warnings, pictures=pictures)
 
 
-def _chosen(image: Image) -> tuple[int, ...]:
+def _shown(depth: int) -> tuple[int, ...]:
     """Return the slices to show: the middle one, and two more of a long series."""
-    depth = image.shape[0]
     if depth < _ENOUGH_FOR_THREE:
         return (depth // 2,)
     return (depth // 4, depth // 2, 3 * depth // 4)
 
 
-def _picture(image: Image, after: FloatArray, z: int, limit: float) -> Picture:
+def _caption(image: Image, z: int, depth: int) -> str:
+    kind = "slice" if image.volume or depth == 1 else "frame"
+    return f"{kind} {z + 1} of {depth}"
+
+
+def _picture(image: Image, after: FloatArray, z: int, limit: float, caption: str) -> Picture:
     _, dy, dx = image.geometry.spacing
-    kind = "slice" if image.volume or image.shape[0] == 1 else "frame"
-    caption = f"{kind} {z + 1} of {image.shape[0]}"
     before = image.voxels[z].copy()
     window = display_window(image, z)
     return Picture(before, after[z].copy(), window, limit or 1.0, dy / dx, caption)

@@ -56,10 +56,13 @@ class Job:
     ----------
     series : DicomSeries
     voxels : ndarray of float32, shape (z, y, x)
+        Of all slices, or of those from `first` on.
     sources : tuple of Rescale
         For each z index, what turned the source's stored into physical values.
     plan : PixelPlan
     derivation : Derivation
+    first : int
+        The z index of the first of the voxels.
     """
 
     series: DicomSeries
@@ -67,12 +70,18 @@ class Job:
     sources: tuple[Rescale, ...]
     plan: PixelPlan
     derivation: Derivation
+    first: int = 0
     _items: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def kind(self) -> OutputKind:
         """What the series shows."""
         return self.derivation.kind
+
+    def pixels(self, z: int) -> FloatArray:
+        """Return the values of a slice, shape (y, x)."""
+        pixels: FloatArray = self.voxels[z - self.first]
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def _counts_left(job: Job, header: Dataset, frames: Mapping[int, int]) -> int:
     if is_reconstruction(header) and isinstance(origin, Simulation):
         share = origin.amount if origin.measure == "dose" else 1.0
         return round((tags.number(header, "CountsAccumulated") or 0.0) * share)
-    return round(sum(float(job.voxels[z].sum(dtype=np.float64)) for z in frames.values()))
+    return round(sum(float(job.pixels(z).sum(dtype=np.float64)) for z in frames.values()))
 
 
 def _refer(job: Job, header: Dataset, instance: Instance, frames: Mapping[int, int]) -> dict[int, bytes]:
@@ -222,7 +231,7 @@ def _quantise(job: Job, instance: Instance, z: int) -> Quantised:
         if rule.low is not None and rule.high is not None:
             padding = Padding(rule.low, rule.high)
     return quantise(
-        job.voxels[z],
+        job.pixels(z),
         source,
         plan.storage,
         target=plan.scales[z],

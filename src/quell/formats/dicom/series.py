@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quell.formats.contracts import Origin, OutputKind, WriteOptions, Written
+from quell.formats.contracts import Origin, OutputKind, SliceWriter, WriteOptions, Written
 from quell.formats.dicom import tags
 from quell.formats.dicom.instance import FrameRef, Instance, PixelElement
 from quell.formats.dicom.quiet import quiet
@@ -72,6 +74,13 @@ class DicomSeries:
         declared = tags.integer(self.instances[instance].header, "NumberOfFrames") or 1
         return len(self.stored_frames(instance)) == declared
 
+    @property
+    def slice_by_slice(self) -> bool:
+        """Whether each slice is a file of its own, which can be read and written without the others."""
+        headers = (instance.header for instance in self.instances)
+        single = all((tags.integer(header, "NumberOfFrames") or 1) == 1 for header in headers)
+        return single and len(self.instances) == len(self.frames)
+
     def read(self) -> Image:
         """Decode the pixels into an image in physical units.
 
@@ -80,12 +89,30 @@ class DicomSeries:
         InputError
             If a file is damaged or truncated, or its decoder is not installed.
         """
+        return self._decoded(self.frames)
+
+    def read_slices(self, chosen: Sequence[int]) -> Image:
+        """Decode some slices; the geometry is that of the whole stack, and gaps are not told.
+
+        Parameters
+        ----------
+        chosen : sequence of int
+            Their z indices, ascending.
+
+        Raises
+        ------
+        InputError
+            As `read`.
+        """
+        return replace(self._decoded(tuple(self.frames[z] for z in chosen)), gaps=())
+
+    def _decoded(self, frames: tuple[FrameRef, ...]) -> Image:
         from quell.formats.dicom.acquisition import acquisition_of
         from quell.formats.dicom.decode import read_stack
 
         with quiet():
-            stack = read_stack(self.instances, self.frames, self.modality)
-            acquisition = acquisition_of(self.instances, self.frames)
+            stack = read_stack(self.instances, frames, self.modality)
+            acquisition = acquisition_of(self.instances, frames)
         return Image(
             voxels=stack.voxels,
             modality=self.modality,
@@ -116,3 +143,11 @@ class DicomSeries:
         from quell.formats.dicom.write import write_derived
 
         return write_derived(self, voxels, out, kind, provenance, options)
+
+    def writer(
+        self, sample: Image, out: Path, provenance: Origin, options: WriteOptions
+    ) -> AbstractContextManager[SliceWriter]:
+        """Write a denoised series a few slices at a time; see the contract."""
+        from quell.formats.dicom.slice_writer import slice_writer
+
+        return slice_writer(self, sample.voxels, out, provenance, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ from quell.formats.dicom.colour import written_in_rgb
 from quell.formats.dicom.derive import Derivation
 from quell.formats.dicom.describe import series_number
 from quell.formats.dicom.instance import Instance
-from quell.formats.dicom.objects import Job, write_object
+from quell.formats.dicom.objects import Job, WrittenObject, write_object
 from quell.formats.dicom.pixelplan import plan_pixels
 from quell.formats.dicom.rescale import Rescale, rescale_of
 from quell.image import FloatArray
@@ -27,7 +28,9 @@ from quell.image import FloatArray
 if TYPE_CHECKING:
     from quell.formats.dicom.series import DicomSeries
 
-_THREADS = 4
+THREADS = 4
+"""Files that are written side by side."""
+
 _LARGEST_VALUE = 2**32 - 2
 
 
@@ -85,16 +88,15 @@ def write_derived(
     with warnings.catch_warnings():
         # Warnings of the DICOM library quote values, which may identify the patient.
         warnings.simplefilter("ignore")
-        job = _prepare(series, voxels, kind, provenance, options, now)
-        folder = Path(out) / _folder_name(job)
-        _check_size(job, folder)
-        return _write_all(job, folder)
+        job, folder = prepare(series, voxels, out, kind, provenance, options, now)
+        tasks = list(enumerate(_objects(job.series).items(), start=1))
+        with atomic_folder(folder, durable=False) as temporary, ThreadPoolExecutor(THREADS) as pool:
+            results = list(pool.map(lambda task: write_object(job, temporary, task[0], *task[1]), tasks))
+    return summed_up(job, folder, results)
 
 
-def _write_all(job: Job, folder: Path) -> Written:
-    tasks = list(enumerate(_objects(job.series).items(), start=1))
-    with atomic_folder(folder, durable=False) as temporary, ThreadPoolExecutor(_THREADS) as pool:
-        results = list(pool.map(lambda task: write_object(job, temporary, task[0], *task[1]), tasks))
+def summed_up(job: Job, folder: Path, results: Sequence[WrittenObject]) -> Written:
+    """Return what is to be told of the objects that were written to a folder."""
     said = dict.fromkeys(warning for result in results for warning in result.warnings)
     return Written(
         files=tuple(folder / result.name for result in results),
@@ -103,7 +105,23 @@ def _write_all(job: Job, folder: Path) -> Written:
     )
 
 
-def _prepare(
+def prepare(
+    series: DicomSeries,
+    voxels: FloatArray,
+    out: Path,
+    kind: OutputKind,
+    provenance: Origin,
+    options: WriteOptions,
+    now: datetime | None = None,
+) -> tuple[Job, Path]:
+    """Return what the objects are made from, and the folder that they belong in; see `write_derived`."""
+    job = _job(series, voxels, kind, provenance, options, now)
+    folder = Path(out) / _folder_name(job)
+    _check_size(job, folder)
+    return job, folder
+
+
+def _job(
     series: DicomSeries,
     voxels: FloatArray,
     kind: OutputKind,
