@@ -16,7 +16,7 @@ _SLICES = 12
 _MOSTLY_NOISE = (0.5, 1.3)
 
 
-def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> float:
+def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> float | None:
     """Return how much of the noise of the flat parts is left after denoising.
 
     Flat are the blocks whose standard deviation around a fitted plane is about the noise level that
@@ -31,8 +31,8 @@ def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> flo
 
     Returns
     -------
-    float
-        Median over the flat blocks of SD after over SD before; 1 where no block is flat.
+    float or None
+        Median over the flat blocks of SD after over SD before; None where no block is flat.
     """
     ratios = []
     depth, height, width = before.shape
@@ -45,7 +45,7 @@ def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> flo
             flat &= ~blocks(before.padding[z]).any(axis=1)
         ratios.append(sd_after[flat] / sd_before[flat])
     found = np.concatenate(ratios)
-    return float(np.median(found)) if found.size else 1.0
+    return float(np.median(found)) if found.size else None
 
 
 def blocks(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

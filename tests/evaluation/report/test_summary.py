@@ -68,6 +68,14 @@ def test_the_spectrum_is_told_as_shares_of_the_power(make_series: Make) -> None:
     assert list(before.power) == sorted(before.power)
 
 
+def test_where_nothing_is_flat_no_noise_after_is_told(make_series: Make) -> None:
+    image = flat()
+    steep = image.with_voxels(image.voxels + 1000 * np.random.default_rng(3).random(image.shape, np.float32))
+    record = summarise(make_series(notes=("one",), noise_after=None), steep, denoised(steep, 0.5, 5.0))
+    assert record.noise_before is not None and record.noise_after is None
+    assert record.notes[0] == "one" and "no part of the image is flat" in record.notes[1]
+
+
 def test_an_image_without_noise_is_warned_of_beside_the_other_warnings(make_series: Make) -> None:
     image = flat(sigma=0)
     record = summarise(make_series(warnings=("one",)), image, denoised(image, 1.0, 0.0))

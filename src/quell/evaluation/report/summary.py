@@ -18,6 +18,7 @@ SOFT_TISSUE = (-160.0, 240.0)
 LUNG = (-1350.0, 150.0)
 
 _LUNG_SHARE = 0.6
+_NOWHERE_FLAT = "what is left of the noise was not measured: no part of the image is flat enough"
 _ENOUGH_FOR_THREE = 9
 
 
@@ -48,8 +49,10 @@ def summarise(
     before = NoiseSummary(median, p5, p95, frequencies, tuple(float(p) for p in power))
     # Beside the patient there is little noise, and next to none of it is taken away.
     left = flat_noise_ratio(image, result.image.voxels, foreground_level(result.noise, image))
-    after = NoiseSummary(median * left, p5 * left, p95 * left)
-    warnings = record.warnings
+    after = None if left is None else NoiseSummary(median * left, p5 * left, p95 * left)
+    warnings, notes = record.warnings, record.notes
+    if left is None and median > 0:
+        notes = (*notes, _NOWHERE_FLAT)
     if median == 0:
         warnings = (*warnings, "no noise was found: the image is constant and was left as it is")
     where = np.array(places if places else range(image.shape[0]))
@@ -59,7 +62,14 @@ def summarise(
     pictures = tuple(
         _picture(image, result.image.voxels, i, 4 * median, caption) for i, caption in captions.items()
     )
-    return replace(record, noise_before=before, noise_after=after, warnings=warnings, pictures=pictures)
+    return replace(
+        record,
+        noise_before=before,
+        noise_after=after,
+        notes=notes,
+        warnings=warnings,
+        pictures=pictures,
+    )
 
 
 def _shown(depth: int) -> tuple[int, ...]:
