@@ -131,14 +131,10 @@ def _task(
 def repeats(folder: Path) -> list[Finding]:
     """Return the lines of real data."""
     goal = "error against the other repeat falls as theory allows (to 0.71 where all noise is gone)"
-    looked = missing(
-        "low-dose PET/CT and breast MRI",
-        "difference images free of anatomy on inspection",
-        "takes a look at the pictures; no record of one is there",
-    )
+    looked = _differences(folder)
     record = read(folder, "repeats.json")
     if record is None:
-        return [missing("real repeats", goal, "repeats.json is not there"), looked]
+        return [missing("real repeats", goal, "repeats.json is not there"), *looked]
     lines = []
     for name, rows in record["results"].items():
         for kind in dict.fromkeys(row["kind"] for row in rows):
@@ -148,7 +144,24 @@ def repeats(folder: Path) -> list[Finding]:
             text += "; ".join(map(_repeat, mine))
             met = all(row["met"] for row in mine)
             lines.append(Finding(f"{name}, {kind}", goal, text, met, record["command"], told_models(record)))
-    return [*lines, looked]
+    return [*lines, *looked]
+
+
+def _differences(folder: Path) -> list[Finding]:
+    """Return the lines of what was taken away from scans of patients."""
+    what, goal = "low-dose PET/CT and breast MRI", "difference images free of anatomy on inspection"
+    record = read(folder, "differences.json")
+    if record is None:
+        return [missing(what, goal, "differences.json is not there")]
+    limits = record["goal"]
+    goal += f" (likeness to the anatomy up to {limits['likeness']:g}, edges up to {limits['edges']:g})"
+    lines = []
+    for name, rows in record["results"].items():
+        told = "; ".join(f"{r['name']} {r['likeness']:+.3f}, {r['edges']:.2f}" for r in rows)
+        met = all(row["met"] for row in rows) and bool(record["seen"])
+        text = f"{told}. Seen: {record['seen'] or 'nobody looked'}"
+        lines.append(Finding(f"{name}, {what}", goal, text, met, record["command"], told_models(record)))
+    return lines
 
 
 def _repeat(row: Record) -> str:
