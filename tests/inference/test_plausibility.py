@@ -7,11 +7,15 @@ import pytest
 
 from quell.evaluation.benchmark.cases import make_case
 from quell.evaluation.benchmark.subjects import drawn_subjects
+from quell.evaluation.denoisers import find_denoiser
 from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import NoiseMap
-from quell.inference.levels import even_noise
+from quell.inference.levels import even_noise, median_level
 from quell.inference.network_denoiser import NetworkDenoiser
 from quell.inference.plausibility import plausibility
+from quell.models.registry import default_card
+from quell.noise.on_the_fly import log_speckle
+from quell.noise.spectrum import colour, describe, frequency_axes, normalised
 
 SIDE = 128
 Y, X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
@@ -34,6 +38,44 @@ def test_noise_at_its_level_is_believed(modality: Modality) -> None:
     assert believed(picture(ANATOMY, modality, 10), 10) == 1
     # Estimates may be wrong by a fifth.
     assert believed(picture(ANATOMY, modality, 10), 12) == believed(picture(ANATOMY, modality, 10), 8) == 1
+
+
+def gaussian_power(f50: float, side: int) -> FloatArray:
+    fy, fx = frequency_axes(side, side)
+    power: FloatArray = normalised(np.exp(-np.log(2) * (fy**2 + fx**2) / f50**2))
+    return power
+
+
+def coarse(f50: float, side: int = 256) -> tuple[FloatArray, FloatArray]:
+    """Return noise of level 1 that has half its power below a frequency, and its descriptor."""
+    power = gaussian_power(f50, side)
+    white = np.random.default_rng(4).standard_normal((side, side)).astype(np.float32)
+    return colour(white, power), describe(power[None])[0]
+
+
+@pytest.mark.parametrize("f50", [0.03, 0.05, 0.1])
+def test_noise_coarser_than_a_block_is_believed_where_its_spectrum_says_so(f50: float) -> None:
+    noise, descriptor = coarse(f50)
+    y, x = np.mgrid[:256, :256]
+    image = Image((100 + 60 * ((x // 64 + y // 64) % 2) + 10 * noise)[None].astype(np.float32), Modality.US)
+    # Coarser than 0.035 cycles per pixel shows less in a block than the lowest bin stands for.
+    assert plausibility(image, even_noise(image, 10, descriptor)) > (0.6 if f50 < 0.035 else 0.95)
+    # Of a level far above what is there it is not, whatever its spectrum.
+    assert plausibility(image, even_noise(image, 60, descriptor)) < 0.1
+    assert plausibility(image, even_noise(image, 10)) < (0.3 if f50 < 0.1 else 1)
+
+
+def test_coarse_speckle_keeps_most_of_its_level() -> None:
+    card = default_card(Modality.US)
+    denoiser = find_denoiser(card.identifier).denoiser
+    white = np.random.default_rng(5).standard_normal((2, 256, 256)).astype(np.float32)
+    real, imaginary = colour(white, gaussian_power(0.03, 256))
+    y, x = np.mgrid[:256, :256]
+    mean = 120 + 30 * np.sin(x / 31) * np.cos(y / 43)
+    image = Image((mean + 20 * log_speckle(real, imaginary))[None].astype(np.float32), Modality.US)
+    assert isinstance(denoiser, NetworkDenoiser)
+    found = denoiser.estimate(image)
+    assert 12 < median_level(found, image) < 26
 
 
 def test_counts_are_believed() -> None:
