@@ -55,7 +55,7 @@ SHOWS = (
     ),
     Show("pet", "pet/sts_001_fdg", "PT", (0.6, 0.15, 0.85, 0.1, 0.9), "PET, FDG"),
     Show("bone", "nm/bone_wholebody_ge_millennium.dcm", "NM", (0, 0.1, 0.6, 0, 1), "planar bone scan"),
-    Show("us", "ultrasound/hc18/012_HC.png", "US", (0, 0, 1, 0, 1), "ultrasound, fetal head"),
+    Show("us", "ultrasound/hc18/147_HC.png", "US", (0, 0, 1, 0, 1), "ultrasound, fetal head"),
     Show("xray", "xray/hannover_cxr/17ad0a56.png", "XR", (0, 0, 1, 0, 1), "radiograph, chest"),
 )
 
