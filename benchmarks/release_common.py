@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def told_command(script: str, argv: Sequence[str]) -> str:
             word = "RUN"
         words.append(word)
         before = word if word.startswith("-") else ""
-    return " ".join(words)
+    return " ".join(map(quote, words))
 
 
 def told_interval(found: Interval) -> dict[str, float | int | None]:
