@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quell.image import Image
-from quell.noise.flat import SIDE, flat_noise_ratio, quiet_level
+from quell.noise.flat import SIDE, blocks, detrended_sd, flat_noise_ratio, quiet_level, share_in_a_block
+from quell.noise.spectrum import DESCRIPTOR_SIZE, colour, describe, frequency_axes, normalised
 
 SHAPE = (3, 96, 120)
 
@@ -75,3 +76,19 @@ def test_the_quiet_level_looks_only_where_it_is_told(noise: np.ndarray) -> None:
 def test_too_few_blocks_give_no_quiet_level(noise: np.ndarray) -> None:
     assert quiet_level(noise[:1, :32, :32], (-5, 5)) == 0
     assert quiet_level(np.full(SHAPE, 2, np.float32), (-5, 5)) == 0
+
+
+@pytest.mark.parametrize(("f50", "tolerance"), [(0.05, 0.3), (0.08, 0.1), (0.15, 0.05), (0.3, 0.05)])
+def test_the_share_that_shows_in_a_block_is_that_of_noise_of_the_spectrum(
+    f50: float, tolerance: float
+) -> None:
+    fy, fx = frequency_axes(512, 512)
+    power = normalised(np.exp(-np.log(2) * (fy**2 + fx**2) / f50**2))
+    white = np.random.default_rng(6).standard_normal((512, 512)).astype(np.float32)
+    measured = np.sqrt(np.square(detrended_sd(blocks(colour(white, power)))).mean())
+    # In the lowest bin one frequency stands for all.
+    assert share_in_a_block(describe(power[None])[0]) == pytest.approx(measured, rel=tolerance)
+
+
+def test_white_noise_shows_all_of_its_level_in_a_block() -> None:
+    assert share_in_a_block(np.zeros(DESCRIPTOR_SIZE, np.float32)) == pytest.approx(1)

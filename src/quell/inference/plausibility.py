@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +10,7 @@ import numpy.typing as npt
 from quell.image import Image, Modality
 from quell.inference.contracts import NoiseMap
 from quell.inference.levels import foreground_level, median_level
-from quell.noise.flat import SIDE, blocks, detrended_sd
-from quell.noise.spectrum import bin_centres, radial_power
+from quell.noise.flat import SIDE, blocks, detrended_sd, share_in_a_block
 
 _SLICES = 4
 
@@ -21,13 +19,8 @@ _LIKE_NOISE = (0.5, 1.3)
 
 _ENOUGH = 20
 
-_ANGLES = 24
-
 _QUIETEST = (0.25, 0.6)
 """Of the fifth of the blocks that are quietest: noise is nowhere absent, and 0.8 is usual."""
-
-_COARSEST = 0.035
-"""Cycles per pixel that stand for the lowest bin of the spectrum, which goes up to 0.06."""
 
 _KURTOSIS = (2.0, 2.25)
 """Of blocks that look like noise: 3 for a Gaussian, less in small blocks, more for counts and speckle; 1 for
@@ -94,7 +87,7 @@ def _few(image: Image, noise: NoiseMap) -> tuple[Image, NoiseMap]:
 
 def _look(image: Image, noise: NoiseMap) -> _Seen:
     """Measure the blocks of the foreground."""
-    level = foreground_level(noise, image) * np.float32(_share_in_a_block(noise.descriptor))
+    level = foreground_level(noise, image) * np.float32(share_in_a_block(noise.descriptor))
     _, rows, columns = image.shape
     ratios, kurtoses = [np.empty(0)], [np.empty(0)]
     for z, pixels in enumerate(image.voxels):
@@ -108,32 +101,6 @@ def _look(image: Image, noise: NoiseMap) -> _Seen:
         ratios.append(detrended_sd(cut[usable]) / expected[usable])
         kurtoses.append(_kurtosis(cut[usable]))
     return _Seen(np.concatenate(ratios), np.concatenate(kurtoses))
-
-
-def _share_in_a_block(descriptor: npt.NDArray[np.float32]) -> float:
-    """Return the standard deviation of noise around a plane in a block, over that of white noise.
-
-    Noise coarser than a block is mostly slopes there: speckle of ten pixels shows a fifth of its level.
-    """
-    variance = float(radial_power(descriptor) @ _seen_in_a_block())
-    white = float(radial_power(np.zeros_like(descriptor)) @ _seen_in_a_block())
-    return float(min(1.0, np.sqrt(variance / white)))
-
-
-@lru_cache(maxsize=1)
-def _seen_in_a_block() -> npt.NDArray[np.float64]:
-    """Return the share of the power in each radial bin that is left when a block loses its best plane."""
-    frequencies = bin_centres()
-    frequencies[0] = _COARSEST
-    angles = np.pi * np.arange(_ANGLES) / _ANGLES
-    y, x = np.mgrid[:SIDE, :SIDE]
-    waves = np.cos(angles)[:, None, None] * x + np.sin(angles)[:, None, None] * y
-    phases = 2 * np.pi * frequencies[:, None, None, None] * waves
-    # A wave of any phase is made of its cosine and its sine.
-    parts = np.stack([np.cos(phases), np.sin(phases)]).reshape(-1, SIDE * SIDE)
-    left: npt.NDArray[np.float64] = np.square(detrended_sd(parts)).reshape(2, len(frequencies), _ANGLES)
-    seen: npt.NDArray[np.float64] = left.sum(axis=0).mean(axis=1)
-    return seen
 
 
 def _kurtosis(cut: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -8,12 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quell.image import FloatArray, Image
+from quell.noise.spectrum import bin_centres, radial_power
 
 SIDE = 8
 """Side in pixels of the blocks that are looked at."""
 
 _SLICES = 12
 _MOSTLY_NOISE = (0.5, 1.3)
+_ANGLES = 24
+
+_COARSEST = 0.035
+"""Cycles per pixel that stand for the lowest bin of the spectrum, which goes up to 0.06."""
 
 
 def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> float | None:
@@ -27,7 +32,8 @@ def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> flo
     before : Image
     after : ndarray of float32, shape (z, y, x)
     level : ndarray of float32, shape (z, rows, columns)
-        Noise level on a grid of blocks of side `SIDE`, in the units of the image.
+        What the noise shows in each block of side `SIDE`, in the units of the image: its level, for coarse
+        noise times `share_in_a_block`.
 
     Returns
     -------
@@ -46,6 +52,42 @@ def flat_noise_ratio(before: Image, after: FloatArray, level: FloatArray) -> flo
         ratios.append(sd_after[flat] / sd_before[flat])
     found = np.concatenate(ratios)
     return float(np.median(found)) if found.size else None
+
+
+def share_in_a_block(descriptor: npt.NDArray[np.float32]) -> float:
+    """Return the standard deviation of noise around a plane in a block, over that of white noise.
+
+    Noise coarser than a block is mostly slopes there: speckle of ten pixels shows a fifth of its level.
+
+    Parameters
+    ----------
+    descriptor : ndarray of float32
+        Of its spectrum, see `quell.noise.spectrum.describe`.
+
+    Returns
+    -------
+    float
+        At most 1.
+    """
+    variance = float(radial_power(descriptor) @ _seen_in_a_block())
+    white = float(radial_power(np.zeros_like(descriptor)) @ _seen_in_a_block())
+    return float(min(1.0, np.sqrt(variance / white)))
+
+
+@lru_cache(maxsize=1)
+def _seen_in_a_block() -> npt.NDArray[np.float64]:
+    """Return the share of the power in each radial bin that is left when a block loses its best plane."""
+    frequencies = bin_centres()
+    frequencies[0] = _COARSEST
+    angles = np.pi * np.arange(_ANGLES) / _ANGLES
+    y, x = np.mgrid[:SIDE, :SIDE]
+    waves = np.cos(angles)[:, None, None] * x + np.sin(angles)[:, None, None] * y
+    phases = 2 * np.pi * frequencies[:, None, None, None] * waves
+    # A wave of any phase is made of its cosine and its sine.
+    parts = np.stack([np.cos(phases), np.sin(phases)]).reshape(-1, SIDE * SIDE)
+    left: npt.NDArray[np.float64] = np.square(detrended_sd(parts)).reshape(2, len(frequencies), _ANGLES)
+    seen: npt.NDArray[np.float64] = left.sum(axis=0).mean(axis=1)
+    return seen
 
 
 def blocks(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

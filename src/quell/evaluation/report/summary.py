@@ -11,7 +11,7 @@ from quell.evaluation.report.record import NoiseSummary, Picture, SeriesRecord
 from quell.image import FloatArray, Image, Modality
 from quell.inference.contracts import Denoised
 from quell.inference.levels import foreground_level, level_percentiles
-from quell.noise.flat import flat_noise_ratio
+from quell.noise.flat import flat_noise_ratio, share_in_a_block
 from quell.noise.spectrum import bin_centres, radial_power
 
 SOFT_TISSUE = (-160.0, 240.0)
@@ -48,7 +48,8 @@ def summarise(
     frequencies = tuple(float(f) for f in bin_centres())
     before = NoiseSummary(median, p5, p95, frequencies, tuple(float(p) for p in power))
     # Beside the patient there is little noise, and next to none of it is taken away.
-    left = flat_noise_ratio(image, result.image.voxels, foreground_level(result.noise, image))
+    shown = foreground_level(result.noise, image) * np.float32(share_in_a_block(result.noise.descriptor))
+    left = flat_noise_ratio(image, result.image.voxels, shown)
     after = None if left is None else NoiseSummary(median * left, p5 * left, p95 * left)
     warnings, notes = record.warnings, record.notes
     if left is None and median > 0:
