@@ -127,6 +127,26 @@ def test_memory_is_flat_or_not(script: Script, tmp_path: Path, many: float, met:
     assert [one.met for one in found] == [True, met, None]
 
 
+@pytest.mark.parametrize(
+    ("good", "seen", "met"), [(True, "noise", True), (False, "noise", False), (True, "", False)]
+)
+def test_differences_must_be_free_of_anatomy_and_looked_at(
+    script: Script, tmp_path: Path, good: bool, seen: str, met: bool
+) -> None:
+    row = {"name": "breast MRI", "likeness": 0.05, "edges": 0.9, "met": good}
+    record = {
+        "command": "python benchmarks/differences.py",
+        "models": [MODEL],
+        "goal": {"likeness": 0.1, "edges": 1.3},
+        "seen": seen,
+        "results": {"universal.fast": [row, {**row, "met": True}]},
+    }
+    put(tmp_path, "differences.json", record)
+    (found,) = [one for one in script("release_bar").repeats(tmp_path) if "difference" in one.goal]
+    assert found.met is met
+    assert ("nobody looked" in found.measured) == (seen == "")
+
+
 def test_an_empty_folder_gives_a_page_on_which_nothing_was_measured(script: Script, tmp_path: Path) -> None:
     text = script("release_page").page(tmp_path)
     assert "0 not met" in text
